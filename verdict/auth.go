@@ -1,0 +1,47 @@
+package verdict
+
+// AuthResults say what is known about who really sent a message. The zero value says that nobody
+// checked, which no scanner may take for a pass.
+type AuthResults struct {
+	SPF   SPFResult
+	DKIM  []DKIMResult // one for each signature, in the order of the header
+	DMARC DMARCResult
+	ARC   ARCResult
+}
+
+// AuthResult is a result as RFC 8601 section 2.7 spells it: "none", "pass", "fail", "softfail",
+// "neutral", "temperror", "permerror". Empty means that nobody checked.
+type AuthResult string
+
+// Pass is the one result that proves something.
+const Pass AuthResult = "pass"
+
+// SPFResult is the result of RFC 7208 for the domain of the reverse-path, or of HELO for the null sender.
+type SPFResult struct {
+	Result AuthResult
+	Domain string
+	Err    error
+}
+
+// DKIMResult is the result of RFC 6376 for one signature.
+type DKIMResult struct {
+	Result   AuthResult
+	Domain   string // d=
+	Selector string // s=
+	Err      error
+}
+
+// DMARCResult is the result of RFC 9989 for the domain in From.
+type DMARCResult struct {
+	Result AuthResult
+	Domain string // of the author
+	Policy string // "none", "quarantine" or "reject" as published, empty without a record
+	Err    error
+}
+
+// ARCResult is the result of RFC 8617 for the chain.
+type ARCResult struct {
+	Result AuthResult
+	Sealer string // domain of the newest seal
+	Err    error
+}
