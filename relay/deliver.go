@@ -1,0 +1,229 @@
+package relay
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/postreeve/postreeve/verdict"
+)
+
+// maxPasses is how often a message may have come through here for the same domain before it is a
+// loop. Forwarding and mailing lists bring a message back once or twice for good reasons.
+const maxPasses = 3
+
+// loop says why a message goes round in circles, if it does.
+func (s *Server) loop(d *Domain, h verdict.Header) error {
+	hops, passes := 0, 0
+	for _, v := range h.Values("Received") {
+		hops++
+		if strings.Contains(v, stampNote(d)) {
+			if r := parseReceived(v); strings.EqualFold(r.by, s.hostname) && r.note == stampNote(d) {
+				passes++
+			}
+		}
+	}
+	if most := limit(s.Limits.Hops, 50); hops > most {
+		return fmt.Errorf("%d Received fields, at most %d are allowed", hops, most)
+	}
+	if passes >= maxPasses {
+		return fmt.Errorf("it has been here %d times for this domain", passes)
+	}
+	if d.Token != "" {
+		for _, v := range h.Values(s.Headers.name("Token")) {
+			if subtle.ConstantTimeCompare([]byte(v), []byte(d.Token)) == 1 {
+				return errors.New("it carries the token of this domain: it has been here, and the rule that sends it does not look for the token")
+			}
+		}
+	}
+	return nil
+}
+
+// stampNote is what tells our Received fields for one domain from those for another.
+func stampNote(d *Domain) string {
+	return "Postreeve; " + strings.Map(func(r rune) rune {
+		if r == '(' || r == ')' || r == '\\' {
+			return '?'
+		}
+		return r
+	}, clean(d.Name, 255))
+}
+
+// deliver hands the message to the next hop and makes one reply of what it says.
+func (s *Server) deliver(ctx context.Context, conn connection, tx *transaction, m *verdict.Message, o *Outcome) {
+	body, err := s.stamp(conn, tx, m, o)
+	if err != nil {
+		o.Reply = &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "temporary problem, try again later (" + m.ID + ")", Err: err}
+		return
+	}
+	start := time.Now()
+	receipts, err := s.send(ctx, tx.domain.Next, m.Envelope, body)
+	o.Delivered = time.Since(start)
+	o.Reply = s.answer(tx, m, receipts, err)
+	if tx.domain.Mode != Continuity || s.Queue == nil || !allTemporary(receipts, err) {
+		return
+	}
+	if qerr := s.Queue.Enqueue(ctx, tx.domain, m, m.Envelope, body); qerr != nil {
+		o.Reply.Err = errors.Join(o.Reply.Err, fmt.Errorf("queue: %w", qerr))
+		return
+	}
+	o.Queued, o.Reply = true, &Reply{Code: 250, Enhanced: EnhancedCode{2, 0, 0}, Text: "queued as " + m.ID, Err: o.Reply.Err}
+}
+
+// send gives the message to the hop. In one transaction there is one reply, so either all recipients
+// get it or none, if the hop can do that.
+func (s *Server) send(ctx context.Context, hop NextHop, e verdict.Envelope, body verdict.Source) ([]Receipt, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.deliver())
+	defer cancel()
+	var receipts []Receipt
+	var err error
+	if all, ok := hop.(AllOrNone); ok && len(e.To) > 1 {
+		receipts, err = all.DeliverAll(ctx, e, body)
+	} else {
+		receipts, err = hop.Deliver(ctx, e, body)
+	}
+	if err == nil && len(receipts) != len(e.To) {
+		err = fmt.Errorf("the next hop gave %d receipts for %d recipients", len(receipts), len(e.To))
+	}
+	return receipts, err
+}
+
+// answer makes one reply of the receipts. 250 is said only if every recipient was accepted.
+func (s *Server) answer(tx *transaction, m *verdict.Message, receipts []Receipt, err error) *Reply {
+	if err != nil {
+		return s.passOn(err, m.ID)
+	}
+	var first *Reply // of the refusals
+	taken, same := 0, true
+	for i, r := range receipts {
+		switch {
+		case r.Accepted():
+			taken++
+		case r.Reply == nil:
+			first, same = &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Err: fmt.Errorf("no reply for recipient %d", i+1)}, false
+		case first == nil:
+			first = r.Reply
+		default:
+			same = same && r.Reply.Code/100 == first.Code/100
+		}
+	}
+	switch {
+	case first == nil:
+		return accepted(m.ID)
+	case taken == 0 && same:
+		return s.passOn(first, m.ID)
+	}
+	return s.partial(tx, m, receipts)
+}
+
+// partial answers for a message of which some recipients were refused and others not: nothing was
+// lost if the sender tries again, and then it gets an answer for each of them.
+func (s *Server) partial(tx *transaction, m *verdict.Message, receipts []Receipt) *Reply {
+	var refused []error
+	for i, r := range receipts {
+		if !r.Accepted() && r.Reply != nil && !errors.Is(r.Reply, ErrNotSent) {
+			s.refused.put(tx.domain.group(), m.Envelope.To[i].Address, r.Reply)
+			refused = append(refused, fmt.Errorf("recipient %d: %w", i+1, r.Reply))
+		}
+	}
+	return &Reply{
+		Code: 451, Enhanced: EnhancedCode{4, 5, 3},
+		Text: "the next hop refused some of the recipients, try again to learn which (" + m.ID + ")",
+		Err:  errors.Join(refused...),
+	}
+}
+
+// passOn makes the reply of the next hop ours: its class, codes and text, with our id.
+func (s *Server) passOn(err error, id string) *Reply {
+	var r *Reply
+	if !errors.As(err, &r) || r.Code < 400 || r.Code > 599 || r.Code == 421 {
+		// 421 would say that it is our connection that ends.
+		return &Reply{Code: 451, Enhanced: EnhancedCode{4, 4, 0}, Text: "the next hop cannot be reached now, try again later (" + id + ")", Err: err}
+	}
+	text := r.Text
+	if text == "" {
+		text = "refused by the next hop"
+	}
+	return &Reply{Code: r.Code, Enhanced: r.Enhanced, Text: text + " (" + id + ")", Err: err}
+}
+
+// allTemporary says whether no recipient has got the message or was refused for good: then, and only
+// then, it can be queued for all of them.
+func allTemporary(receipts []Receipt, err error) bool {
+	if err != nil {
+		return Temporary(err)
+	}
+	for _, r := range receipts {
+		if r.Accepted() || r.Reply != nil && r.Reply.Code >= 500 {
+			return false
+		}
+	}
+	return true
+}
+
+// stamp returns the message as it is delivered: our fields on top, those of ours that came in taken off.
+func (s *Server) stamp(conn connection, tx *transaction, m *verdict.Message, o *Outcome) (verdict.Source, error) {
+	var st stamps
+	st.add("Received", s.receivedValue(conn, tx, m))
+	st.add(s.Headers.name("Id"), m.ID)
+	st.add(s.Headers.name("Verdict"), verdictWord(o.Class))
+	if o.Action == Tag {
+		st.add(s.Headers.name("Spam"), "FAIL")
+	}
+	if t := tx.domain.Token; t != "" {
+		st.add(s.Headers.name("Token"), t)
+	}
+	h := m.Header()
+	if up := tx.domain.Upstream; up.Kind == ExchangeOnline && up.trusts(m.Peer.Addr.Addr()) {
+		if v := h.Get("X-Forefront-Antispam-Report"); v != "" {
+			name := s.Headers.name("Forefront-Antispam-Report")
+			st.add(name, clean(v, maxStamp-len(name)-2))
+		}
+	}
+	if st.err != nil {
+		return nil, st.err
+	}
+	out := &stamped{head: []byte(st.b.String()), src: m}
+	for f := range h.All() {
+		if s.Headers.ours(f, s.hostname) {
+			out.cut = append(out.cut, span{f.Offset(), f.Offset() + int64(len(f.Raw()))})
+		}
+	}
+	return out, nil
+}
+
+// receivedValue is our Received field (RFC 5321 section 4.4), in one line.
+func (s *Server) receivedValue(conn connection, tx *transaction, m *verdict.Message) string {
+	var b strings.Builder
+	helo := clean(m.Peer.Helo, 255)
+	if helo == "" {
+		helo = "unknown"
+	}
+	b.WriteString("from " + strings.Map(noParens, helo))
+	if a := m.Peer.Addr.Addr().Unmap(); a.Is4() {
+		b.WriteString(" ([" + a.String() + "])")
+	} else if a.IsValid() {
+		b.WriteString(" ([IPv6:" + a.WithZone("").String() + "])")
+	}
+	b.WriteString(" by " + s.hostname + " (" + stampNote(tx.domain) + ") with " + conn.protocol(m.Envelope.UTF8) + " id " + m.ID)
+	if to := m.Envelope.To; len(to) == 1 && clean(to[0].Address, 254) == to[0].Address {
+		b.WriteString(" for <" + to[0].Address + ">")
+	}
+	if _, cipher, ok := strings.Cut(m.Peer.TLS, " "); ok {
+		b.WriteString(" tls " + clean(cipher, 64)) // RFC 8314 section 4.3
+	}
+	b.WriteString("; " + m.Received.Format(time.RFC1123Z))
+	return b.String()
+}
+
+// noParens keeps a client's own words from opening comments or fields in ours.
+func noParens(r rune) rune {
+	switch r {
+	case '(', ')', ';', '\\', ' ':
+		return '?'
+	}
+	return r
+}

@@ -1,0 +1,45 @@
+package relay
+
+import (
+	"context"
+
+	"github.com/postreeve/postreeve/verdict"
+)
+
+// Judge says what a message is. *verdict.Engine is one. Judge must return a report; nil counts as
+// Unknown.
+type Judge interface {
+	Judge(ctx context.Context, m *verdict.Message) *verdict.Report
+}
+
+// EnvelopeJudge is a Judge that can object before the content is sent. *verdict.Engine is one. Its
+// objections are answered at RCPT, when the recipient's policy is known, also those made at MAIL.
+type EnvelopeJudge interface {
+	Judge
+	JudgeEnvelope(ctx context.Context, m *verdict.Message) *verdict.Report
+}
+
+// Holder keeps messages in quarantine.
+//
+// Hold returns only after the message, its envelope and the report are durable: the sender is told 250
+// after that. The message is valid until Hold returns. An error defers the message.
+type Holder interface {
+	Hold(ctx context.Context, m *verdict.Message, r *verdict.Report) (id string, err error)
+}
+
+// HolderFunc makes a Holder of a function.
+type HolderFunc func(ctx context.Context, m *verdict.Message, r *verdict.Report) (id string, err error)
+
+// Hold calls f.
+func (f HolderFunc) Hold(ctx context.Context, m *verdict.Message, r *verdict.Report) (string, error) {
+	return f(ctx, m, r)
+}
+
+// Queue keeps messages whose next hop is away, for domains in Continuity mode.
+//
+// Enqueue returns only after the message is durable, exactly as body has it, for all recipients of the
+// envelope. It is called when the hop has neither taken nor refused any of them. Message and body are
+// valid until Enqueue returns. An error defers the message.
+type Queue interface {
+	Enqueue(ctx context.Context, domain *Domain, m *verdict.Message, e verdict.Envelope, body verdict.Source) error
+}

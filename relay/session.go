@@ -1,0 +1,221 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/postreeve/postreeve/verdict"
+)
+
+// session is one client's session behind either engine: an smtp.Session.
+type session struct {
+	srv  *Server
+	ctx  context.Context
+	conn connection
+	tx   *transaction // nil between messages
+}
+
+// connection is what a session asks its engine about the client.
+type connection interface {
+	peer() verdict.Client   // who connected
+	origin() verdict.Client // who a listed peer said it speaks for, else the peer
+	protocol(utf8 bool) string
+	addr() netip.Addr // for limits
+}
+
+// transaction is one message from MAIL to the reply to its content.
+type transaction struct {
+	id       string
+	envelope verdict.Envelope
+	domain   *Domain // of the first recipient
+	early    []verdict.Finding
+	runs     []verdict.Run
+}
+
+func (s *session) Reset() { s.tx = nil }
+
+func (s *session) Logout() error { return nil }
+
+// Mail begins a message.
+func (s *session) Mail(from string, opts *smtp.MailOptions) error {
+	if s.tx != nil {
+		// A second MAIL would put another sender above recipients that were accepted for the first.
+		return wire(&Reply{Code: 503, Enhanced: EnhancedCode{5, 5, 1}, Text: "a message has begun already, RSET first"})
+	}
+	if r := s.srv.admit.message(s.conn.addr()); r != nil {
+		return wire(r)
+	}
+	tx := &transaction{id: newID(), envelope: verdict.Envelope{From: from}}
+	if opts != nil {
+		e := &tx.envelope
+		e.Body, e.UTF8, e.RequireTLS, e.Size = string(opts.Body), opts.UTF8, opts.RequireTLS, opts.Size
+		e.Return, e.ID = string(opts.Return), opts.EnvelopeID
+	}
+	s.object(tx)
+	s.tx = tx
+	return nil
+}
+
+// Rcpt adds a recipient, if it is ours to take and can share the message with the others.
+func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
+	if s.tx == nil {
+		return wire(&Reply{Code: 503, Enhanced: EnhancedCode{5, 5, 1}, Text: "MAIL first"})
+	}
+	if r := s.rcpt(to, opts); r != nil {
+		level := slog.LevelInfo
+		if r.Err != nil {
+			level = slog.LevelWarn
+		}
+		s.srv.log().Log(s.ctx, level, "recipient refused", "id", s.tx.id, "peer", s.conn.addr(),
+			"domain", verdict.Domain(to), "code", r.Code, "enhanced", r.Enhanced.String(), "text", r.Text, "err", r.Err)
+		return wire(r)
+	}
+	return nil
+}
+
+func (s *session) rcpt(to string, opts *smtp.RcptOptions) *Reply {
+	if r := s.srv.admit.recipient(s.conn.addr()); r != nil {
+		return r
+	}
+	if !strings.Contains(to, "@") && s.srv.Postmaster != "" && strings.EqualFold(to, "postmaster") {
+		to = s.srv.Postmaster
+	}
+	if len(s.tx.envelope.To) >= limit(s.srv.Limits.Recipients, 1000) {
+		return &Reply{Code: 452, Enhanced: EnhancedCode{4, 5, 3}, Text: "too many recipients, send the rest in another message"}
+	}
+	d, r := s.srv.lookup(s.ctx, to)
+	if r != nil {
+		return r
+	}
+	if first := s.tx.domain; first != nil && d.group() != first.group() {
+		return &Reply{Code: 452, Enhanced: EnhancedCode{4, 5, 3}, Text: "this recipient has another route or policy, send it in another message"}
+	}
+	if r := s.srv.refused.get(d.group(), to); r != nil {
+		return r
+	}
+	e := s.tx.envelope
+	e.To = append(e.To[:len(e.To):len(e.To)], recipient(to, opts))
+	next := *s.tx
+	next.envelope = e
+	s.object(&next)
+	if r := s.objection(&next, d); r != nil {
+		return r
+	}
+	next.domain = d
+	if s.tx.domain != nil {
+		next.domain = s.tx.domain
+	}
+	s.tx = &next
+	return nil
+}
+
+func recipient(to string, opts *smtp.RcptOptions) verdict.Recipient {
+	r := verdict.Recipient{Address: to}
+	if opts == nil {
+		return r
+	}
+	for _, n := range opts.Notify {
+		r.Notify = append(r.Notify, string(n))
+	}
+	if opts.OriginalRecipient != "" {
+		r.Original = strings.ToLower(string(opts.OriginalRecipientType)) + ";" + opts.OriginalRecipient
+	}
+	return r
+}
+
+// lookup asks the directory about the domain of an address.
+func (s *Server) lookup(ctx context.Context, to string) (*Domain, *Reply) {
+	denied := &Reply{Code: 550, Enhanced: EnhancedCode{5, 7, 1}, Text: "relaying denied: this domain is not served here"}
+	domain := strings.TrimSuffix(verdict.Domain(to), ".")
+	if domain == "" || s.Directory == nil {
+		return nil, denied
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.lookup())
+	defer cancel()
+	d, err := s.Directory.Lookup(ctx, domain)
+	switch {
+	case errors.Is(err, ErrUnknownDomain):
+		return nil, denied
+	case errors.Is(err, ErrUnverified):
+		return nil, &Reply{Code: 451, Enhanced: EnhancedCode{4, 7, 1}, Text: "this domain is not verified yet, try again later", Err: err}
+	case err != nil:
+		return nil, &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "temporary problem, try again later", Err: fmt.Errorf("directory: %w", err)}
+	case d == nil || d.Next == nil:
+		return nil, &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 5}, Text: "temporary problem, try again later", Err: fmt.Errorf("directory: no next hop for %q", domain)}
+	}
+	return d, nil
+}
+
+// object asks the scanners that look at the envelope.
+func (s *session) object(tx *transaction) {
+	j, ok := s.srv.Judge.(EnvelopeJudge)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, s.srv.Timeouts.judge())
+	defer cancel()
+	m := &verdict.Message{ID: tx.id, Peer: s.conn.peer(), Origin: s.conn.origin(), Envelope: tx.envelope, Received: time.Now()}
+	if r := j.JudgeEnvelope(ctx, m); r != nil && len(r.Runs) > 0 {
+		tx.early, tx.runs = r.Findings, r.Runs
+	}
+}
+
+// objection says whether what was found so far keeps this recipient out. What a policy would hold or
+// tag is left for the whole message.
+func (s *session) objection(tx *transaction, d *Domain) *Reply {
+	if len(tx.early) == 0 {
+		return nil
+	}
+	class := verdict.Highest(nil, tx.early)
+	switch d.Policy.Action(class) {
+	case Reject:
+		return &Reply{Code: 550, Enhanced: EnhancedCode{5, 7, 1}, Text: "refused by policy (" + tx.id + ")", Err: because(tx.early)}
+	case Defer:
+		return &Reply{Code: 451, Enhanced: EnhancedCode{4, 7, 1}, Text: "not accepted now, try again later (" + tx.id + ")", Err: because(tx.early)}
+	}
+	return nil
+}
+
+func because(fs []verdict.Finding) error {
+	var b strings.Builder
+	for i, f := range fs {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(f.Scanner + " " + f.Code)
+	}
+	return errors.New(b.String())
+}
+
+// Data takes the content and answers for it.
+func (s *session) Data(r io.Reader) error {
+	tx := s.tx
+	s.tx = nil
+	if tx == nil || tx.domain == nil {
+		return wire(&Reply{Code: 503, Enhanced: EnhancedCode{5, 5, 1}, Text: "no valid recipients"})
+	}
+	return wire(s.srv.take(s.ctx, s.conn, tx, r))
+}
+
+// wire turns an error into what an engine sends: a Reply as it is, anything else as a temporary error
+// whose cause stays here. It returns nil only for a reply of class 2.
+func wire(err error) error {
+	if err == nil {
+		return nil
+	}
+	var se *smtp.SMTPError
+	if errors.As(err, &se) {
+		return se
+	}
+	r := &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "temporary problem, try again later"}
+	errors.As(err, &r)
+	return &smtp.SMTPError{Code: r.Code, EnhancedCode: smtp.EnhancedCode(r.Enhanced), Message: r.Text}
+}

@@ -1,0 +1,195 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/postreeve/postreeve/verdict"
+)
+
+// take receives the content of a message, has it judged and does what the policy says. It returns the
+// reply to the sender: of class 2 only if the next hop, the holder or the queue has the message.
+func (s *Server) take(ctx context.Context, conn connection, tx *transaction, r io.Reader) error {
+	buf, err := s.receive(tx, r)
+	if err != nil {
+		s.logRefused(ctx, tx, conn, err)
+		return err
+	}
+	defer buf.Close()
+	start := time.Now()
+	m := verdict.NewMessage(buf.Buffer)
+	m.ID, m.Envelope, m.Received = tx.id, tx.envelope, start
+	m.Peer, m.Origin = conn.peer(), conn.origin()
+	o := Outcome{ID: tx.id, Domain: tx.domain.Name, Recipients: len(tx.envelope.To), Size: buf.Size()}
+	s.decide(ctx, conn, tx, m, &o)
+	o.Took = time.Since(start)
+	s.logDone(ctx, conn, &o)
+	if s.Trace.Done != nil {
+		s.Trace.Done(o)
+	}
+	return &smtp.SMTPError{Code: o.Reply.Code, EnhancedCode: smtp.EnhancedCode(o.Reply.Enhanced), Message: o.Reply.Text}
+}
+
+// content is a message in the spool, with its share of the bytes in flight.
+type content struct {
+	*verdict.Buffer
+	srv   *Server
+	taken int64
+}
+
+// flightStep is how much of the bytes in flight a message takes at a time.
+const flightStep = 256 << 10
+
+var errBusy = &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 1}, Text: "too much mail on its way, try again later"}
+
+func (c *content) Write(p []byte) (int, error) {
+	for c.Size()+int64(len(p)) > c.taken {
+		if !c.srv.flight.TryAcquire(flightStep) {
+			return 0, errBusy
+		}
+		c.taken += flightStep
+	}
+	return c.Buffer.Write(p)
+}
+
+func (c *content) Close() error {
+	c.srv.flight.Release(c.taken)
+	return c.Buffer.Close()
+}
+
+// receive reads the content into the spool. Its framing is the engine's business.
+func (s *Server) receive(tx *transaction, r io.Reader) (*content, error) {
+	c := &content{Buffer: s.spool().New(), srv: s}
+	_, err := io.Copy(c, r)
+	if err == nil {
+		return c, nil
+	}
+	c.Close()
+	var se *smtp.SMTPError
+	var reply *Reply
+	if errors.As(err, &se) || errors.As(err, &reply) || errors.Is(err, smtp.ErrDataReset) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, err
+	}
+	return nil, &Reply{Code: 452, Enhanced: EnhancedCode{4, 3, 1}, Text: "cannot store the message now, try again later", Err: err}
+}
+
+// decide fills in the outcome, the reply above all.
+func (s *Server) decide(ctx context.Context, conn connection, tx *transaction, m *verdict.Message, o *Outcome) {
+	if r := s.inspect(tx, m); r != nil {
+		o.Reply, o.Action = r, Reject
+		return
+	}
+	start := time.Now()
+	report := s.judge(ctx, tx, m)
+	o.Judged, o.Report = time.Since(start), report
+	class, why := tx.domain.Policy.classify(m, report.Class)
+	if why != "" {
+		report.Findings = append(report.Findings, verdict.Finding{Scanner: "policy", Code: verdict.CodeListed, Class: class, Detail: why})
+		report.Class = class
+	}
+	o.Class, o.Action = class, tx.domain.Policy.Action(class)
+	if o.Action == Hold && s.Hold == nil {
+		o.Action = Reject
+	}
+	switch o.Action {
+	case Deliver, Tag:
+		s.deliver(ctx, conn, tx, m, o)
+	case Hold:
+		id, err := s.Hold.Hold(ctx, m, report)
+		if err != nil {
+			o.Reply = &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "cannot store the message now, try again later (" + m.ID + ")", Err: fmt.Errorf("hold: %w", err)}
+			return
+		}
+		o.Held, o.Reply = id, accepted(m.ID)
+	case Reject:
+		o.Reply = &Reply{Code: 550, Enhanced: EnhancedCode{5, 7, 1}, Text: "message refused by policy (" + m.ID + ")"}
+	default:
+		o.Reply = &Reply{Code: 451, Enhanced: EnhancedCode{4, 7, 1}, Text: "message could not be checked, try again later (" + m.ID + ")"}
+	}
+}
+
+func accepted(id string) *Reply {
+	return &Reply{Code: 250, Enhanced: EnhancedCode{2, 0, 0}, Text: "accepted as " + id}
+}
+
+// inspect finds who sent the message first, and refuses what goes round in circles.
+func (s *Server) inspect(tx *transaction, m *verdict.Message) *Reply {
+	h := m.Header()
+	if up := tx.domain.Upstream; up.trusts(m.Peer.Addr.Addr()) {
+		if c, ok := up.origin(h); ok {
+			m.Origin = c
+		}
+	}
+	if err := s.loop(tx.domain, h); err != nil {
+		return &Reply{Code: 554, Enhanced: EnhancedCode{5, 4, 6}, Text: "mail loop detected (" + m.ID + ")", Err: err}
+	}
+	return nil
+}
+
+// judge asks the judge. What it cannot say is Unknown.
+func (s *Server) judge(ctx context.Context, tx *transaction, m *verdict.Message) *verdict.Report {
+	if s.Judge == nil {
+		return &verdict.Report{Findings: []verdict.Finding{{Code: verdict.CodeScannerNone, Detail: "the server has no judge"}}}
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.judge())
+	defer cancel()
+	report := s.Judge.Judge(ctx, m)
+	if report == nil {
+		report = &verdict.Report{}
+	}
+	if len(tx.runs) > 0 { // what was found in the envelope can only make it worse
+		report.Runs = append(tx.runs, report.Runs...)
+		report.Findings = append(tx.early, report.Findings...)
+		if early := verdict.Highest(nil, tx.early); early > report.Class && report.Class != verdict.Unknown || early == verdict.Malicious {
+			report.Class = early
+		} else if early == verdict.Unknown && report.Class != verdict.Malicious {
+			report.Class = verdict.Unknown
+		}
+	}
+	return report
+}
+
+func (s *Server) logRefused(ctx context.Context, tx *transaction, conn connection, err error) {
+	s.log().LogAttrs(ctx, slog.LevelInfo, "message not received", slog.String("id", tx.id),
+		slog.String("domain", tx.domain.Name), slog.Any("peer", conn.addr()), slog.Any("err", err))
+}
+
+func (s *Server) logDone(ctx context.Context, conn connection, o *Outcome) {
+	level := slog.LevelInfo
+	if o.Reply.Err != nil {
+		level = slog.LevelWarn
+	}
+	log := s.log()
+	if !log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("id", o.ID), slog.String("domain", o.Domain), slog.Any("peer", conn.addr()),
+		slog.Int("recipients", o.Recipients), slog.Int64("size", o.Size),
+		slog.String("class", o.Class.String()), slog.String("action", o.Action.String()),
+		slog.Int("code", o.Reply.Code), slog.String("reply", o.Reply.Enhanced.String()+" "+o.Reply.Text),
+		slog.Duration("judged", o.Judged), slog.Duration("delivered", o.Delivered), slog.Duration("took", o.Took),
+	}
+	if o.Held != "" {
+		attrs = append(attrs, slog.String("held", o.Held))
+	}
+	if o.Queued {
+		attrs = append(attrs, slog.Bool("queued", true))
+	}
+	if o.Report != nil && len(o.Report.Findings) > 0 && o.Class != verdict.Clean {
+		attrs = append(attrs, slog.Any("findings", because(o.Report.Findings)))
+		for _, run := range o.Report.Failed() {
+			attrs = append(attrs, slog.Any("failed."+run.Scanner, run.Err))
+		}
+	}
+	if o.Reply.Err != nil {
+		attrs = append(attrs, slog.Any("err", o.Reply.Err))
+	}
+	log.LogAttrs(ctx, level, "message", attrs...)
+}

@@ -1,0 +1,84 @@
+package relay
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/postreeve/postreeve/verdict"
+)
+
+// Upstream is a mail system in front of the gateway that is trusted to say who sent a message first.
+// The zero value trusts nobody: whoever connects is the origin.
+type Upstream struct {
+	// Nets are the addresses that it connects from. Nobody else is believed.
+	Nets []netip.Prefix
+	// Kind says how it tells us.
+	Kind UpstreamKind
+	// Hops, for ReceivedChain, is how many of its own Received fields it puts above the one that names
+	// the original client. 0: the topmost one names it.
+	Hops int
+}
+
+// UpstreamKind is a way in which an upstream says who its client was.
+type UpstreamKind uint8
+
+const (
+	// ReceivedChain: the Received fields, counted from the top (RFC 5321 section 4.4).
+	ReceivedChain UpstreamKind = iota
+	// ExchangeOnline: CIP and H of the topmost X-Forefront-Antispam-Report, which Exchange Online
+	// Protection writes itself and overwrites when a stranger has written one.
+	ExchangeOnline
+	// Gmail: the topmost Received field that mx.google.com has written.
+	Gmail
+)
+
+// trusts says whether the peer may speak for others.
+func (u Upstream) trusts(peer netip.Addr) bool {
+	peer = peer.Unmap()
+	for _, n := range u.Nets {
+		if n.Contains(peer) {
+			return true
+		}
+	}
+	return false
+}
+
+// origin returns the client that the upstream vouches for. ok is false if it does not say.
+func (u Upstream) origin(h verdict.Header) (c verdict.Client, ok bool) {
+	switch u.Kind {
+	case ExchangeOnline:
+		return forefrontClient(h.Get("X-Forefront-Antispam-Report"))
+	case Gmail:
+		for _, v := range h.Values("Received") {
+			if r := parseReceived(v); strings.EqualFold(r.by, "mx.google.com") {
+				return r.client()
+			}
+		}
+	case ReceivedChain:
+		if vs := h.Values("Received"); u.Hops >= 0 && u.Hops < len(vs) {
+			return parseReceived(vs[u.Hops]).client()
+		}
+	}
+	return verdict.Client{}, false
+}
+
+// forefrontClient reads "CIP:203.0.113.9;CTRY:NL;…;H:mail.example.org;PTR:…".
+func forefrontClient(report string) (c verdict.Client, ok bool) {
+	for field := range strings.SplitSeq(report, ";") {
+		key, value, _ := strings.Cut(strings.TrimSpace(field), ":")
+		value = strings.TrimSpace(value)
+		switch strings.ToUpper(key) {
+		case "CIP":
+			addr, err := netip.ParseAddr(strings.Trim(value, "[]"))
+			if err != nil || addr.Zone() != "" {
+				return verdict.Client{}, false
+			}
+			c.Addr, ok = netip.AddrPortFrom(addr.Unmap(), 0), true
+		case "H":
+			c.Helo = value
+		case "PTR":
+			c.Name = value
+		}
+	}
+	return c, ok
+}
