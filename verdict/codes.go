@@ -1,6 +1,6 @@
 package verdict
 
-// Codes of findings that this package makes. Those of the MIME walker are listed by Anomalies' table.
+// Codes of findings that this module makes, but for those of the MIME walker: AnomalyCodes has them.
 // A code is never renamed and never given another meaning.
 const (
 	CodeScannerFailed  = "scanner.failed"  // a scanner returned an error: it could not tell
@@ -19,7 +19,7 @@ const (
 	CodeArchiveLocked  = "archive.locked"  // an encrypted member that nobody can look into
 )
 
-// Codes lists what the codes of this module mean, for documentation and for tools.
+// Codes lists what all codes of this module mean, for documentation and for tools.
 func Codes() map[string]string {
 	out := map[string]string{
 		CodeScannerFailed:  "a scanner returned an error: it could not tell",
@@ -36,6 +36,9 @@ func Codes() map[string]string {
 		CodeArchiveLimit:   "an archive passes a limit on depth, count, size, ratio or time",
 		CodeArchiveBroken:  "an archive that cannot be read to its end",
 		CodeArchiveLocked:  "an encrypted archive member that nobody can look into",
+	}
+	for _, a := range AnomalyCodes() {
+		out[a.Code] = a.Meaning
 	}
 	return out
 }
