@@ -189,7 +189,7 @@ func (s *Server) stamp(conn connection, tx *transaction, m *verdict.Message, o *
 	out := &stamped{head: []byte(st.b.String()), src: m}
 	for f := range h.All() {
 		if s.Headers.ours(f, s.hostname) {
-			out.cut = append(out.cut, span{f.Offset(), f.Offset() + int64(len(f.Raw()))})
+			out.cut = append(out.cut, span{f.Offset(), f.Offset() + f.Len()})
 		}
 	}
 	return out, nil

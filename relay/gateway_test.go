@@ -97,6 +97,10 @@ func dial(t *testing.T, addr string) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
+	return dialled(t, nc)
+}
+
+func dialled(t *testing.T, nc net.Conn) *client {
 	nc.SetDeadline(time.Now().Add(20 * time.Second))
 	return &client{t, nc, textproto.NewReader(bufio.NewReader(nc))}
 }

@@ -70,15 +70,23 @@ func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
 		return wire(&Reply{Code: 503, Enhanced: EnhancedCode{5, 5, 1}, Text: "MAIL first"})
 	}
 	if r := s.rcpt(to, opts); r != nil {
-		level := slog.LevelInfo
-		if r.Err != nil {
-			level = slog.LevelWarn
-		}
-		s.srv.log().Log(s.ctx, level, "recipient refused", "id", s.tx.id, "peer", s.conn.addr(),
-			"domain", verdict.Domain(to), "code", r.Code, "enhanced", r.Enhanced.String(), "text", r.Text, "err", r.Err)
+		s.logRefused(to, r)
 		return wire(r)
 	}
 	return nil
+}
+
+func (s *session) logRefused(to string, r *Reply) {
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("id", s.tx.id), slog.Any("peer", s.conn.addr()), slog.String("domain", verdict.Domain(to)),
+		slog.Int("code", r.Code), slog.String("reply", r.Enhanced.String()+" "+r.Text),
+	}
+	if r.Err != nil {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.Any("err", r.Err))
+	}
+	s.srv.log().LogAttrs(s.ctx, level, "recipient refused", attrs...)
 }
 
 func (s *session) rcpt(to string, opts *smtp.RcptOptions) *Reply {

@@ -118,9 +118,15 @@ func accepted(id string) *Reply {
 	return &Reply{Code: 250, Enhanced: EnhancedCode{2, 0, 0}, Text: "accepted as " + id}
 }
 
-// inspect finds who sent the message first, and refuses what goes round in circles.
+// inspect finds who sent the message first, and refuses what goes round in circles, or has a header
+// that cannot be read to its end: fields of ours could not be taken off.
 func (s *Server) inspect(tx *transaction, m *verdict.Message) *Reply {
 	h := m.Header()
+	if err := h.Err(); errors.Is(err, verdict.ErrTooComplex) {
+		return &Reply{Code: 554, Enhanced: EnhancedCode{5, 6, 0}, Text: "message header too large or too complex (" + m.ID + ")", Err: err}
+	} else if err != nil {
+		return &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "temporary problem, try again later (" + m.ID + ")", Err: err}
+	}
 	if up := tx.domain.Upstream; up.trusts(m.Peer.Addr.Addr()) {
 		if c, ok := up.origin(h); ok {
 			m.Origin = c
