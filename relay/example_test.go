@@ -53,7 +53,7 @@ func ExampleServer() {
 	fmt.Println(h.Get("X-Postreeve-Verdict"), h.Get("X-Postreeve-Spam"))
 	// Output:
 	// <nil>
-	// 550 5.7.1 relaying denied: this domain is not served here
+	// 550 "5.7.1 relaying denied: this domain is not served here"
 	// <nil>
 	// SPAM FAIL
 }

@@ -20,7 +20,7 @@ import (
 func main() {
 	listen := flag.String("listen", "127.0.0.1:2525", "address to listen on")
 	partner := flag.String("partner", "mail.partner.example:25", "where mail for partner.example goes")
-	smart := flag.String("smart", "smtp.provider.example:587", "where mail for everybody else goes")
+	smart := flag.String("smart", "mail.provider.example:25", "where mail for everybody else goes")
 	tls := flag.Bool("tls", true, "verify the partner's certificate")
 	flag.Parse()
 

@@ -117,7 +117,7 @@ func TestSwaks(t *testing.T) {
 				{"plain", 0, []string{"--to", "b@ex.net"}, "250 2.0.0"},
 				{"pipelined", 0, []string{"--to", "b@ex.net,c@ex.net", "--pipeline"}, "250 2.0.0"},
 				{"STARTTLS", 0, []string{"--to", "b@ex.net", "--tls"}, "TLS started"},
-				{"STARTTLS, verified", 0, []string{"--to", "b@ex.net", "--tls-verify", "--tls-ca-path", cert}, "TLS started"},
+				{"STARTTLS, verified", 0, []string{"--to", "b@ex.net", "--tls", "--tls-verify", "--tls-ca-path", cert}, "TLS started"},
 				{"STARTTLS, another name in SNI", 0, []string{"--to", "b@ex.net", "--tls", "--tls-sni", "other.example"}, "TLS started"},
 				{"TLS 1.0 only", 29, []string{"--to", "b@ex.net", "--tls", "--tls-protocol", "tlsv1"}, ""},
 				{"null sender", 0, []string{"--to", "b@ex.net", "--from", ""}, "250 2.0.0"},
