@@ -101,7 +101,7 @@ func dial(t *testing.T, addr string) *client {
 }
 
 func dialled(t *testing.T, nc net.Conn) *client {
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(60 * time.Second))
 	return &client{t, nc, textproto.NewReader(bufio.NewReader(nc))}
 }
 
