@@ -1,0 +1,291 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/idna"
+
+	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
+	"github.com/postreeve/postreeve/relay"
+	"github.com/postreeve/postreeve/verdict"
+	"github.com/postreeve/postreeve/verdict/teststring"
+)
+
+// setup is what one reading of the configuration gives: all that a reload exchanges at once. It does
+// not change once it is made.
+type setup struct {
+	config   *config.Config
+	domains  relay.Static
+	unproven map[string]bool // names of domains
+	engine   *verdict.Engine
+	cert     *relay.CertFile // nil without TLS
+	hops     map[hopKey]*relay.SMTP
+}
+
+// hopKey tells next hops apart: domains with the same key share connections.
+type hopKey struct{ route, hostname, dns string }
+
+// newSetup makes everything that a configuration asks for but listeners. Next hops that old has already
+// are taken over with their connections. The error has all that is wrong.
+func newSetup(c *config.Config, old *setup, log *slog.Logger, trace verdict.Trace) (*setup, error) {
+	s := &setup{config: c, domains: relay.Static{}, unproven: map[string]bool{}, hops: map[hopKey]*relay.SMTP{}}
+	s.engine = newEngine(c, trace)
+	var errs []error
+	if c.TLS != nil {
+		s.cert = &relay.CertFile{Cert: c.TLS.Cert, Key: c.TLS.Key}
+		if _, err := s.cert.GetCertificate(nil); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	resolver := newResolver(c.DNS)
+	for _, d := range c.Domains {
+		if err := s.addDomain(d, old, resolver, log); err != nil {
+			errs = append(errs, fmt.Errorf("domains.%s: %w", d.Name, err))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return s, nil
+}
+
+func (s *setup) addDomain(d *config.Domain, old *setup, resolver relay.Resolver, log *slog.Logger) error {
+	token, err := d.Token.Read()
+	if err != nil {
+		return err
+	}
+	route, err := json.Marshal(d.Route)
+	if err != nil {
+		return err
+	}
+	key := hopKey{string(route), s.config.Hostname, strings.Join(s.config.DNS, " ")}
+	if s.hops[key] == nil && old != nil && d.Route.TLSRoot == "" {
+		if hop := old.hops[key]; hop != nil {
+			s.hops[key] = hop
+		}
+	}
+	if s.hops[key] == nil {
+		hop, err := newHop(s.config, d.Route, resolver, log)
+		if err != nil {
+			return err
+		}
+		s.hops[key] = hop
+	}
+	dom := &relay.Domain{
+		Name: d.Name, Next: s.hops[key], Policy: d.Policy, Mode: d.Mode, Upstream: d.Upstream, Token: token,
+	}
+	if dom.Group, err = group(d, token); err != nil {
+		return err
+	}
+	s.domains[d.Name] = dom
+	s.unproven[d.Name] = !d.Verified
+	return nil
+}
+
+// group names all that has to be equal for domains to share a transaction.
+func group(d *config.Domain, token string) (string, error) {
+	same := *d
+	same.Name, same.Token = "", config.Secret{}
+	data, err := json.Marshal(same)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(append(data, token...))
+	return fmt.Sprintf("%x", sum[:16]), nil
+}
+
+func newHop(c *config.Config, r config.Route, resolver relay.Resolver, log *slog.Logger) (*relay.SMTP, error) {
+	hop := &relay.SMTP{
+		Hosts: strings.Fields(r.Hosts), MX: r.MX, Port: r.Port, Hostname: c.Hostname, TLS: r.TLS,
+		Resolver: resolver, AllowPrivate: r.Private, MaxConns: r.Conns, Logger: log,
+	}
+	cfg, err := hopTLS(r)
+	if err != nil {
+		return nil, err
+	}
+	hop.TLSConfig = cfg
+	port := strconv.Itoa(int(r.Port))
+	for _, l := range c.Listen {
+		if host, lport, err := net.SplitHostPort(l); err == nil && lport == port {
+			hop.Self = append(hop.Self, ownAddrs(host)...)
+		}
+	}
+	return hop, nil
+}
+
+// hopTLS returns the TLS configuration of a route, nil for the defaults.
+func hopTLS(r config.Route) (*tls.Config, error) {
+	if r.TLSName == "" && r.TLSRoot == "" {
+		return nil, nil
+	}
+	cfg := &tls.Config{ServerName: r.TLSName, MinVersion: tls.VersionTLS12}
+	if r.TLSRoot == "" {
+		return cfg, nil
+	}
+	pem, err := os.ReadFile(r.TLSRoot)
+	if err != nil {
+		return nil, fmt.Errorf("tls.roots: %w", err)
+	}
+	cfg.RootCAs = x509.NewCertPool()
+	if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("tls.roots: %s has no certificate in PEM form", r.TLSRoot)
+	}
+	return cfg, nil
+}
+
+// ownAddrs returns the addresses that a listener on host has: those of all interfaces if it is empty.
+func ownAddrs(host string) []string {
+	ip := net.ParseIP(host)
+	if host != "" && (ip == nil || !ip.IsUnspecified()) {
+		return []string{host}
+	}
+	addrs, _ := net.InterfaceAddrs() // without them there is less to compare, that is all
+	var out []string
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok {
+			out = append(out, n.IP.String())
+		}
+	}
+	return out
+}
+
+// newResolver asks the given servers in turn, or those of the system.
+func newResolver(servers []string) *net.Resolver {
+	if len(servers) == 0 {
+		return net.DefaultResolver
+	}
+	var next atomic.Uint32
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		d := net.Dialer{Timeout: 5 * time.Second}
+		return d.DialContext(ctx, network, servers[int(next.Add(1)-1)%len(servers)])
+	}}
+}
+
+// newEngine makes the engine of a configuration; nil is one of its own with all built-in scanners.
+func newEngine(c *config.Config, trace verdict.Trace) *verdict.Engine {
+	if c == nil {
+		c = &config.Config{}
+	}
+	e := &verdict.Engine{
+		Timeout: c.Scan.Timeout, ScannerTimeout: c.Scan.ScannerTimeout, OnError: c.Scan.OnError,
+		StopAtMalicious: c.Scan.StopAtMalicious, Trace: trace,
+	}
+	want := c.Scanners
+	if want == nil {
+		for _, name := range config.ScannerNames {
+			want = append(want, config.Scanner{Name: name})
+		}
+	}
+	built := builtins(tempDir(c))
+	for _, w := range want {
+		s := built[w.Name]
+		if w.Timeout > 0 {
+			s = verdict.Deadline(s, w.Timeout)
+		}
+		if w.OnError != nil {
+			s = verdict.OnError(s, *w.OnError)
+		}
+		if w.Monitor {
+			s = verdict.MonitorOnly(s)
+		}
+		e.Scanners = append(e.Scanners, s)
+	}
+	if len(want) == 0 {
+		e.Scanners = []verdict.Scanner{verdict.Nothing}
+	}
+	return e
+}
+
+// builtins are the scanners by name: those that config.ScannerNames lists.
+func builtins(temp string) map[string]verdict.Scanner {
+	return map[string]verdict.Scanner{
+		"structure":  verdict.Structure{},
+		"teststring": teststring.Scanner{Spool: &verdict.Spool{Memory: 1 << 20, Dir: temp}},
+	}
+}
+
+// tempDir is where temporary files go; empty is the system's directory.
+func tempDir(c *config.Config) string {
+	if c.State == "" {
+		return ""
+	}
+	return filepath.Join(c.State, "tmp")
+}
+
+// Lookup implements relay.Directory.
+func (s *setup) Lookup(ctx context.Context, domain string) (*relay.Domain, error) {
+	if strings.ContainsFunc(domain, func(r rune) bool { return r >= 0x80 }) {
+		ascii, err := idna.Lookup.ToASCII(domain)
+		if err != nil {
+			return nil, relay.ErrUnknownDomain
+		}
+		domain = ascii
+	}
+	d, err := s.domains.Lookup(ctx, domain)
+	if err == nil && s.unproven[d.Name] {
+		return nil, fmt.Errorf("%w: if you know that %s is yours, say verification: waived in the configuration", relay.ErrUnverified, d.Name)
+	}
+	return d, err
+}
+
+// close ends the connections to next hops.
+func (s *setup) close() {
+	for _, hop := range s.hops {
+		hop.Close()
+	}
+}
+
+// files are those that change what the setup does: a change of one is a reason to reload.
+func (s *setup) files() []string {
+	out := []string{s.config.File}
+	if t := s.config.TLS; t != nil {
+		out = append(out, t.Cert, t.Key)
+	}
+	for _, d := range s.config.Domains {
+		out = append(out, d.Token.File, d.Route.TLSRoot)
+	}
+	slices.Sort(out)
+	return slices.DeleteFunc(slices.Compact(out), func(f string) bool { return f == "" })
+}
+
+// live is the setup in force: the Directory and the Judge of running servers.
+type live struct{ cur atomic.Pointer[setup] }
+
+// Lookup implements relay.Directory.
+func (l *live) Lookup(ctx context.Context, domain string) (*relay.Domain, error) {
+	return l.cur.Load().Lookup(ctx, domain)
+}
+
+// Judge implements relay.Judge.
+func (l *live) Judge(ctx context.Context, m *verdict.Message) *verdict.Report {
+	return l.cur.Load().engine.Judge(ctx, m)
+}
+
+// JudgeEnvelope implements relay.EnvelopeJudge.
+func (l *live) JudgeEnvelope(ctx context.Context, m *verdict.Message) *verdict.Report {
+	return l.cur.Load().engine.JudgeEnvelope(ctx, m)
+}
+
+// certificate is for tls.Config.GetCertificate.
+func (l *live) certificate(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	cert := l.cur.Load().cert
+	if cert == nil {
+		return nil, errors.New("no certificate is configured any more")
+	}
+	return cert.GetCertificate(h)
+}

@@ -1,0 +1,206 @@
+package config
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/postreeve/postreeve/relay"
+	"github.com/postreeve/postreeve/verdict"
+)
+
+// config reads the whole file. base is the directory for relative file names.
+func (d *decoder) config(c *Config, v value, base string) {
+	if base == "." {
+		base = ""
+	}
+	file := path(base)
+	d.mapping(v, fields{
+		"hostname":   text(&c.Hostname, hostname),
+		"listen":     some(&c.Listen, listenAddr),
+		"state":      text(&c.State, file),
+		"engine":     oneOf(&c.Engine, map[string]string{"strict": "strict", "go-smtp": "go-smtp"}),
+		"tls":        serverTLS(&c.TLS, file),
+		"clients":    texts(&c.Clients, prefix),
+		"proxies":    texts(&c.Proxies, prefix),
+		"xclient":    texts(&c.XClient, prefix),
+		"normalize":  boolean(&c.Normalize),
+		"postmaster": text(&c.Postmaster, mailbox),
+		"log":        logging(&c.Log),
+		"metrics":    text(&c.Metrics, listenAddr),
+		"limits":     limits(&c.Limits),
+		"spool":      spool(&c.Spool),
+		"timeouts":   timeouts(&c.Timeouts),
+		"headers":    headers(&c.Headers),
+		"dns":        dns(&c.DNS),
+		"scanners":   scanners(&c.Scanners),
+		"scan":       scan(&c.Scan),
+		"domains":    domains(&c.Domains, base),
+		"database":   needsStore,
+		"bodies":     needsStore,
+	})
+}
+
+// needsStore refuses keys of gateways that keep state: to take them in silence would look as if mail
+// were kept.
+func needsStore(d *decoder, v value) {
+	d.failAt(d.keys[v.path], v.path, "this version keeps no mail and has no database: take the key out")
+}
+
+func serverTLS(dst **TLS, file func(string) (string, error)) reader {
+	return func(d *decoder, v value) {
+		t := &TLS{}
+		d.mapping(v, fields{"cert": text(&t.Cert, file), "key": text(&t.Key, file)})
+		for _, key := range []string{"cert", "key"} {
+			if d.lacks(v.path + "." + key) {
+				d.failAt(d.keys[v.path], v.path, "wants both cert and key, the names of two PEM files; %s is missing", key)
+			}
+		}
+		*dst = t
+	}
+}
+
+func logging(l *Log) reader {
+	return func(d *decoder, v value) {
+		d.mapping(v, fields{
+			"level": oneOf(&l.Level, map[string]slog.Level{
+				"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+			}),
+			"format": oneOf(&l.JSON, map[string]bool{"text": false, "json": true}),
+		})
+	}
+}
+
+func limits(l *relay.Limits) reader {
+	return func(d *decoder, v value) {
+		d.mapping(v, fields{
+			"connections":     count(&l.Connections),
+			"per-address":     count(&l.PerAddress),
+			"connection-rate": count(&l.ConnectionRate),
+			"message-rate":    count(&l.MessageRate),
+			"recipient-rate":  count(&l.RecipientRate),
+			"recipients":      count(&l.Recipients),
+			"message":         size(&l.MessageBytes),
+			"line":            size(&l.LineBytes),
+			"hops":            count(&l.Hops),
+			"bytes-in-flight": size(&l.BytesInFlight),
+			"errors":          count(&l.Errors),
+			"exempt":          texts(&l.Exempt, prefix),
+		})
+	}
+}
+
+func spool(s *Spool) reader {
+	return func(d *decoder, v value) {
+		d.mapping(v, fields{"message": size(&s.Message), "total": size(&s.Total)})
+		for key, n := range map[string]int64{"message": s.Message, "total": s.Total} {
+			if n < 0 {
+				d.failKey(v.path+"."+key, "memory needs a limit: what is above it goes to disk")
+			}
+		}
+	}
+}
+
+func timeouts(t *relay.Timeouts) reader {
+	return func(d *decoder, v value) {
+		d.mapping(v, fields{
+			"command":  duration(&t.Command),
+			"block":    duration(&t.Block),
+			"message":  duration(&t.Message),
+			"write":    duration(&t.Write),
+			"lookup":   duration(&t.Lookup),
+			"judge":    duration(&t.Judge),
+			"deliver":  duration(&t.Deliver),
+			"drain":    duration(&t.Drain),
+			"proxy":    duration(&t.Proxy),
+			"greeting": duration(&t.Greeting),
+		})
+	}
+}
+
+func headers(h *relay.Headers) reader {
+	return func(d *decoder, v value) {
+		d.mapping(v, fields{"prefix": text(&h.Prefix, func(s string) (string, error) {
+			if err := (relay.Headers{Prefix: s}).Valid(); err != nil {
+				return "", errors.New(strings.TrimPrefix(err.Error(), "relay: "))
+			}
+			return s, nil
+		})})
+	}
+}
+
+func dns(dst *[]string) reader {
+	return func(d *decoder, v value) {
+		d.mapping(v, fields{"servers": some(dst, func(s string) (string, error) {
+			if host, err := hostOrIP(strings.Trim(s, "[]")); err == nil {
+				return net.JoinHostPort(host, "53"), nil
+			}
+			return hopAddr(s)
+		})})
+	}
+}
+
+// ScannerNames are the built-in scanners, in the order in which they are reported.
+var ScannerNames = [...]string{"structure", "teststring"}
+
+func scanners(dst *[]Scanner) reader {
+	return func(d *decoder, v value) {
+		out := []Scanner{}
+		for _, item := range d.items(v) {
+			s := Scanner{}
+			if _, ok := item.node.(ast.MapNode); ok {
+				d.mapping(item, fields{
+					"name":     text(&s.Name, scannerName),
+					"timeout":  duration(&s.Timeout),
+					"on-error": scannerClass(&s.OnError),
+					"monitor":  boolean(&s.Monitor),
+				})
+				if d.lacks(item.path + ".name") {
+					d.fail(item, "wants the name of a scanner: name: %s", ScannerNames[0])
+				}
+			} else {
+				text(&s.Name, scannerName)(d, item)
+			}
+			for _, other := range out {
+				if other.Name == s.Name && s.Name != "" {
+					d.fail(item, "%s stands in the list already", s.Name)
+				}
+			}
+			out = append(out, s)
+		}
+		*dst = out
+	}
+}
+
+func scannerName(s string) (string, error) {
+	if !isOneOf(s, ScannerNames[:]...) {
+		return "", errors.New(quote(s) + " is no scanner of this version: " + suggest(s, ScannerNames[:]))
+	}
+	return s, nil
+}
+
+var classes = map[string]verdict.Class{
+	"unknown": verdict.Unknown, "clean": verdict.Clean, "spam": verdict.Spam, "malicious": verdict.Malicious,
+}
+
+func scannerClass(dst **verdict.Class) reader {
+	return func(d *decoder, v value) {
+		var c verdict.Class
+		oneOf(&c, classes)(d, v)
+		*dst = &c
+	}
+}
+
+func scan(s *Scan) reader {
+	return func(d *decoder, v value) {
+		d.mapping(v, fields{
+			"timeout":           duration(&s.Timeout),
+			"scanner-timeout":   duration(&s.ScannerTimeout),
+			"on-error":          oneOf(&s.OnError, classes),
+			"stop-at-malicious": boolean(&s.StopAtMalicious),
+		})
+	}
+}

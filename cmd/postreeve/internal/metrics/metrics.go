@@ -1,0 +1,122 @@
+// Package metrics counts what a gateway does, for Prometheus. It fills the hooks of relay.Server and
+// verdict.Engine.
+package metrics
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/postreeve/postreeve/relay"
+	"github.com/postreeve/postreeve/verdict"
+)
+
+// Metrics has its own registry. Make one with New. It may be used by many goroutines at once.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	messages *prometheus.CounterVec // class, action, reply
+	bytes    prometheus.Counter
+	judge    prometheus.Histogram
+	deliver  prometheus.Histogram
+	total    prometheus.Histogram
+	now      prometheus.Gauge
+	accepted prometheus.Counter
+	refused  *prometheus.CounterVec // code
+	runs     *prometheus.CounterVec // scanner, outcome
+	scans    *prometheus.HistogramVec
+	reloads  *prometheus.CounterVec // result
+}
+
+// seconds are the bounds of the histograms: from what a small message takes to the patience of senders.
+var seconds = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
+
+// New returns metrics that are all zero.
+func New(version string) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		messages: counters("messages_total", "Messages whose content was received, by what they were and what was done.", "class", "action", "reply"),
+		bytes:    prometheus.NewCounter(prometheus.CounterOpts{Name: "postreeve_message_bytes_total", Help: "Bytes of these messages."}),
+		judge:    histogram("judge_seconds", "Time that judging a message took."),
+		deliver:  histogram("deliver_seconds", "Time that the next hop took for a message."),
+		total:    histogram("message_seconds", "Time from the end of a message to the reply."),
+		now:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "postreeve_connections", Help: "SMTP connections at this moment."}),
+		accepted: prometheus.NewCounter(prometheus.CounterOpts{Name: "postreeve_connections_total", Help: "SMTP connections that were let in."}),
+		refused:  counters("connections_refused_total", "SMTP connections that were refused, by reply code.", "code"),
+		runs:     counters("scanner_runs_total", "Messages that a scanner was asked about, by outcome: done, skipped, failed, timeout.", "scanner", "outcome"),
+		scans: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "postreeve_scanner_seconds", Help: "Time that a scanner took for a message.", Buckets: seconds,
+		}, []string{"scanner"}),
+		reloads: counters("reloads_total", "Configurations that were read while running, by result: ok, failed.", "result"),
+	}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "postreeve_info", Help: "1, with the version.", ConstLabels: prometheus.Labels{"version": version},
+	})
+	info.Set(1)
+	m.registry.MustRegister(m.messages, m.bytes, m.judge, m.deliver, m.total, m.now, m.accepted, m.refused, m.runs, m.scans,
+		m.reloads, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postreeve_" + name, Help: help}, labels)
+}
+
+func histogram(name, help string) prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "postreeve_" + name, Help: help, Buckets: seconds})
+}
+
+// Handler serves the metrics in the format that was asked for.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Timeout: 10 * time.Second, MaxRequestsInFlight: 10})
+}
+
+// Relay returns the hooks for a relay.Server.
+func (m *Metrics) Relay() relay.Trace {
+	return relay.Trace{
+		Connected:    func(netip.Addr) { m.now.Inc(); m.accepted.Inc() },
+		Disconnected: func(netip.Addr) { m.now.Dec() },
+		Refused:      func(_ netip.Addr, r *relay.Reply) { m.refused.WithLabelValues(fmt.Sprint(r.Code)).Inc() },
+		Done:         m.done,
+	}
+}
+
+func (m *Metrics) done(o relay.Outcome) {
+	reply := "none"
+	if o.Reply != nil {
+		reply = fmt.Sprintf("%dxx", o.Reply.Code/100)
+	}
+	m.messages.WithLabelValues(o.Class.String(), o.Action.String(), reply).Inc()
+	m.bytes.Add(float64(o.Size))
+	m.total.Observe(o.Took.Seconds())
+	if o.Report != nil {
+		m.judge.Observe(o.Judged.Seconds())
+	}
+	if o.Delivered > 0 {
+		m.deliver.Observe(o.Delivered.Seconds())
+	}
+}
+
+// Engine returns the hooks for a verdict.Engine.
+func (m *Metrics) Engine() verdict.Trace {
+	return verdict.Trace{ScanDone: func(_ *verdict.Message, run verdict.Run, _ []verdict.Finding) {
+		m.runs.WithLabelValues(run.Scanner, string(run.Outcome)).Inc()
+		if run.Outcome != verdict.Skipped {
+			m.scans.WithLabelValues(run.Scanner).Observe(run.Took.Seconds())
+		}
+	}}
+}
+
+// Reloaded counts a configuration that was read while running.
+func (m *Metrics) Reloaded(ok bool) {
+	if ok {
+		m.reloads.WithLabelValues("ok").Inc()
+	} else {
+		m.reloads.WithLabelValues("failed").Inc()
+	}
+}
