@@ -27,15 +27,24 @@ type goSMTP struct{}
 func (s *Server) Backend() smtp.Backend {
 	s.init()
 	return smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
-		return newGuarded(context.Background(), s, c), nil
+		return s.guard(c, s.goSession(context.Background(), c)), nil
 	})
 }
 
+func (s *Server) goSession(ctx context.Context, c *smtp.Conn) smtp.Session {
+	return &session{srv: s, ctx: ctx, conn: goConn{c}}
+}
+
 func (goSMTP) serve(ctx context.Context, s *Server, ln net.Listener) error {
+	return s.serveGoSMTP(ctx, ln, s.goSession)
+}
+
+// serveGoSMTP drives sessions by go-smtp's server behind the guard.
+func (s *Server) serveGoSMTP(ctx context.Context, ln net.Listener, newSession func(context.Context, *smtp.Conn) smtp.Session) error {
 	hard, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	srv := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
-		return newGuarded(hard, s, c), nil
+		return s.guard(c, newSession(hard, c)), nil
 	}))
 	srv.Domain = s.Hostname
 	srv.TLSConfig = s.tlsConfig()
@@ -207,37 +216,22 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// guarded is a session behind go-smtp, with what go-smtp does not see to.
-type guarded struct {
-	session
-	c     *smtp.Conn
-	guard *guardConn // nil with a server that is not ours
-}
+// goConn answers for a connection of go-smtp.
+type goConn struct{ c *smtp.Conn }
 
-func newGuarded(ctx context.Context, s *Server, c *smtp.Conn) *guarded {
-	nc := c.Conn()
-	if t, ok := nc.(*tls.Conn); ok {
-		nc = t.NetConn()
-	}
-	g := &guarded{c: c}
-	g.guard, _ = nc.(*guardConn)
-	g.session = session{srv: s, ctx: ctx, conn: g}
-	return g
-}
+func (g goConn) addr() netip.Addr { return addrOf(g.c.Conn()) }
 
-func (g *guarded) addr() netip.Addr { return addrOf(g.c.Conn()) }
-
-func (g *guarded) peer() verdict.Client {
-	t := ""
+func (g goConn) peer() verdict.Client {
+	c := verdict.Client{Addr: addrPortOf(g.c.Conn()), Helo: g.c.Hostname()}
 	if cs, ok := g.c.TLSConnectionState(); ok {
-		t = tlsText(&cs)
+		c.TLS = tlsText(&cs)
 	}
-	return verdict.Client{Addr: addrPortOf(g.c.Conn()), Helo: g.c.Hostname(), TLS: t}
+	return c
 }
 
-func (g *guarded) origin() verdict.Client { return g.peer() }
+func (g goConn) origin() verdict.Client { return g.peer() }
 
-func (g *guarded) protocol(utf8 bool) string {
+func (g goConn) protocol(utf8 bool) string {
 	p := "ESMTP"
 	if utf8 {
 		p = "UTF8SMTP"
@@ -248,53 +242,114 @@ func (g *guarded) protocol(utf8 bool) string {
 	return p
 }
 
+// guarded is a session behind go-smtp, with what go-smtp does not see to.
+type guarded struct {
+	smtp.Session
+	srv  *Server
+	conn *guardConn // nil with a server that is not ours
+	mail bool       // MAIL was accepted, and there was no reset since
+	utf8 bool
+	tls  bool
+}
+
+func (s *Server) guard(c *smtp.Conn, inner smtp.Session) *guarded {
+	nc := c.Conn()
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	g := &guarded{Session: inner, srv: s, tls: nc != c.Conn()}
+	g.conn, _ = nc.(*guardConn)
+	return g
+}
+
+func (g *guarded) Reset() {
+	g.mail, g.utf8 = false, false
+	g.Session.Reset()
+}
+
 func (g *guarded) Mail(from string, opts *smtp.MailOptions) error {
-	addr, err := requote(from, opts != nil && opts.UTF8)
+	if g.mail {
+		return wire(errNested)
+	}
+	utf8 := opts != nil && opts.UTF8
+	addr, err := requote(from, utf8)
 	if err != nil {
 		return wire(err)
+	}
+	if opts != nil && opts.RequireTLS && !g.tls { // RFC 8689 section 4.2.1: it is offered under TLS only
+		return wire(&Reply{Code: 530, Enhanced: EnhancedCode{5, 7, 10}, Text: "REQUIRETLS without TLS"})
 	}
 	if opts != nil && opts.Size > g.srv.maxMessage() {
 		return smtp.ErrDataTooLarge
 	}
-	return g.session.Mail(addr, opts)
+	if err := wire(g.Session.Mail(addr, opts)); err != nil {
+		return err
+	}
+	g.mail, g.utf8 = true, utf8
+	return nil
 }
 
 func (g *guarded) Rcpt(to string, opts *smtp.RcptOptions) error {
-	addr, err := requote(to, g.tx != nil && g.tx.envelope.UTF8)
+	addr, err := requote(to, g.utf8)
 	if err != nil {
 		return wire(err)
 	}
-	return g.session.Rcpt(addr, opts)
+	return wire(g.Session.Rcpt(addr, opts))
 }
 
+// errNoBDAT keeps half a message from being taken for a whole one: when a client goes away in the middle
+// of a chunk, go-smtp says that the chunk has ended. Below TLS the guard cannot see that it has not.
+var errNoBDAT = &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 5}, Text: "BDAT cannot be taken safely here, use DATA",
+	Err: errors.New("go-smtp takes a chunk that was cut off for a whole one: use the strict engine")}
+
 func (g *guarded) Data(r io.Reader) error {
-	if g.guard != nil {
-		g.guard.begin(g.srv.Timeouts.message())
-		defer g.guard.finish()
+	if _, bdat := r.(*io.PipeReader); bdat && (g.conn == nil || g.tls) {
+		g.srv.log().Error("message not received", "err", errNoBDAT.Err)
+		return wire(errNoBDAT)
 	}
-	return g.session.Data(&guardReader{
+	gr := &guardReader{
 		r:    smtpwire.NewChecker(r, limit(g.srv.Limits.LineBytes, 64<<10), g.srv.Normalize),
-		left: g.srv.maxMessage(),
-	})
+		left: g.srv.maxMessage(), conn: g.conn,
+	}
+	if g.conn != nil {
+		g.conn.begin(g.srv.Timeouts.message())
+		defer g.conn.finish()
+	}
+	err := g.Session.Data(gr)
+	if gr.err != nil && gr.err != io.EOF {
+		return wire(gr.err) // whatever the session makes of it
+	}
+	return wire(err)
 }
 
 // guardReader makes replies of what is wrong with a message.
 type guardReader struct {
 	r    io.Reader
 	left int64 // octets that may still come
+	conn *guardConn
+	err  error // sticky
 }
 
 func (g *guardReader) Read(p []byte) (int, error) {
+	if g.err != nil {
+		return 0, g.err
+	}
 	n, err := g.r.Read(p)
 	var fault *smtpwire.ContentError
-	switch {
+	switch g.left -= int64(n); {
 	case errors.As(err, &fault):
-		return 0, &Reply{Code: 554, Enhanced: EnhancedCode{5, 6, 0}, Text: "message refused: " + fault.Error(), Err: err}
+		err = &Reply{Code: 554, Enhanced: EnhancedCode{5, 6, 0}, Text: "message refused: " + fault.Error(), Err: err}
+	case errors.Is(err, smtp.ErrTooLongLine):
+		err = &Reply{Code: 554, Enhanced: EnhancedCode{5, 6, 0}, Text: "message refused: line too long", Err: err}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return 0, &Reply{Code: 421, Enhanced: EnhancedCode{4, 4, 2}, Text: "the message did not come in time", Err: err}
+		err = &Reply{Code: 421, Enhanced: EnhancedCode{4, 4, 2}, Text: "the message did not come in time", Err: err}
+	case err == io.EOF && g.conn != nil && g.conn.end != nil:
+		err = io.ErrUnexpectedEOF // the connection has ended, not the message
+	case g.left < 0:
+		err = smtp.ErrDataTooLarge
 	}
-	if g.left -= int64(n); g.left < 0 {
-		return 0, smtp.ErrDataTooLarge
+	if g.err = err; err != nil && err != io.EOF {
+		return 0, err
 	}
 	return n, err
 }

@@ -44,11 +44,14 @@ func (s *session) Reset() { s.tx = nil }
 
 func (s *session) Logout() error { return nil }
 
+// errNested refuses a second MAIL: it would put another sender above recipients that were accepted for
+// the first.
+var errNested = &Reply{Code: 503, Enhanced: EnhancedCode{5, 5, 1}, Text: "a message has begun already, RSET first"}
+
 // Mail begins a message.
 func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 	if s.tx != nil {
-		// A second MAIL would put another sender above recipients that were accepted for the first.
-		return wire(&Reply{Code: 503, Enhanced: EnhancedCode{5, 5, 1}, Text: "a message has begun already, RSET first"})
+		return wire(errNested)
 	}
 	if r := s.srv.admit.message(s.conn.addr()); r != nil {
 		return wire(r)

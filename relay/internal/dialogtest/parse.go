@@ -10,9 +10,11 @@ import (
 
 // Dialog is a parsed dialog.
 type Dialog struct {
-	Settings map[string]string // from lines with @
-	steps    []step
-	messages []string // from lines with M
+	// ClassOnly compares replies by their class alone, the first digit: for engines with words of their own.
+	ClassOnly bool
+	Settings  map[string]string // from lines with @
+	steps     []step
+	messages  []string // from lines with M
 }
 
 // step is one thing to do.
