@@ -24,7 +24,7 @@
 //
 //	func main() {
 //		shout := verdict.Func("shout", func(_ context.Context, m *verdict.Message) ([]verdict.Finding, error) {
-//			if s := m.Header().Text("Subject"); s != "" && s == strings.ToUpper(s) {
+//			if s := m.Header().Text("Subject"); s == strings.ToUpper(s) && s != strings.ToLower(s) {
 //				return []verdict.Finding{{Code: "shout.subject", Class: verdict.Spam}}, nil
 //			}
 //			return nil, nil
@@ -35,7 +35,8 @@
 //				Name: "example.net",
 //				Next: &relay.SMTP{Hosts: []string{"127.0.0.1:2599"}, Hostname: "mx.gw.example"},
 //			}},
-//			Judge: &verdict.Engine{Scanners: []verdict.Scanner{shout}},
+//			Judge:  &verdict.Engine{Scanners: []verdict.Scanner{shout}},
+//			Logger: slog.Default(),
 //		}
 //		ln, err := net.Listen("tcp", "127.0.0.1:2525")
 //		if err != nil {

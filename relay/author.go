@@ -2,6 +2,7 @@ package relay
 
 import (
 	"net/mail"
+	"strings"
 
 	"github.com/postreeve/postreeve/verdict"
 )
@@ -18,4 +19,42 @@ func author(m *verdict.Message) string {
 		return ""
 	}
 	return list[0].Address
+}
+
+// named is a set of addresses and of their domains with all domains above, in lower case.
+type named map[string]struct{}
+
+// senders returns whom a message names as its sender, whoever reads it: the reverse-path, and everything in
+// any From that could be an address.
+func senders(m *verdict.Message) named {
+	n := named{}
+	n.add(m.Envelope.From)
+	for f := range m.Header().All() {
+		name, value := lenient(f)
+		if !strings.EqualFold(name, "From") {
+			continue
+		}
+		if list, err := mail.ParseAddressList(value); err == nil {
+			for _, a := range list {
+				n.add(a.Address)
+			}
+			continue
+		}
+		for word := range strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(" \t\r\n<>(),;:", r) }) {
+			n.add(word)
+		}
+	}
+	return n
+}
+
+func (n named) add(address string) {
+	address = strings.ToLower(strings.TrimSuffix(address, "."))
+	domain := verdict.Domain(address)
+	if domain == "" || len(domain) > 255 {
+		return
+	}
+	n[address] = struct{}{}
+	for ok := true; ok; _, domain, ok = strings.Cut(domain, ".") {
+		n[domain] = struct{}{}
+	}
 }

@@ -25,9 +25,9 @@ func (b ByDomain) Deliver(ctx context.Context, e verdict.Envelope, body verdict.
 	return out, nil
 }
 
-// DeliverAll is for envelopes whose recipients all have the same domain, since nothing can be promised
-// over several: these are refused with 451 4.5.3. If some are of unknown domains, they are refused and
-// the others get nothing. The hop must be an AllOrNone unless there is only one recipient.
+// DeliverAll is for envelopes whose recipients all have the same domain, with a hop that is an AllOrNone
+// unless there is only one: nothing can be promised otherwise, and the error is ErrNotAllOrNone. If some
+// are of unknown domains, they are refused and the others get nothing.
 func (b ByDomain) DeliverAll(ctx context.Context, e verdict.Envelope, body verdict.Source) ([]Receipt, error) {
 	groups := b.groups(e)
 	if len(groups) == 1 && len(e.To) == 1 {
@@ -36,7 +36,7 @@ func (b ByDomain) DeliverAll(ctx context.Context, e verdict.Envelope, body verdi
 	if len(groups) == 1 {
 		all, ok := groups[0].hop.(AllOrNone)
 		if !ok {
-			return nil, fmt.Errorf("relay: the next hop of %q cannot promise all or none", groups[0].domain)
+			return nil, fmt.Errorf("%w: the next hop of %q", ErrNotAllOrNone, groups[0].domain)
 		}
 		return all.DeliverAll(ctx, groups[0].envelope, body)
 	}
@@ -52,7 +52,7 @@ func (b ByDomain) DeliverAll(ctx context.Context, e verdict.Envelope, body verdi
 	}
 	if known == len(groups) {
 		return nil, &Reply{Code: 451, Enhanced: EnhancedCode{4, 5, 3}, Text: "recipients of one domain at a time",
-			Err: fmt.Errorf("%d domains in one message that all must get or none", known)}
+			Err: fmt.Errorf("%w: %d domains in one message", ErrNotAllOrNone, known)}
 	}
 	return out, nil
 }

@@ -56,7 +56,7 @@ func TestByDomainAll(t *testing.T) {
 		{[]string{"a@nowhere", "b@nowhere"}, []string{"550 5.1.2", "550 5.1.2"}, 0},
 		{[]string{"a@nowhere", "b@nothing"}, []string{"550 5.1.2", "550 5.1.2"}, 0},
 		{[]string{"a@bare.example"}, []string{"250 2.0.0"}, 1},
-		{[]string{"a@bare.example", "b@bare.example"}, []string{`error: relay: the next hop of "bare.example" cannot promise all or none`}, 0},
+		{[]string{"a@bare.example", "b@bare.example"}, []string{`error: relay: the next hop cannot promise all or none: the next hop of "bare.example"`}, 0},
 	} {
 		before := len(s.Messages())
 		got := codes(hops.DeliverAll(t.Context(), hopEnvelope(c.to...), verdict.Bytes(crlfBody)))

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postreeve/postreeve/relay/internal/smtpclient"
 	"github.com/postreeve/postreeve/verdict"
 )
 
@@ -17,17 +18,19 @@ const maxPasses = 3
 
 // loop says why a message goes round in circles, if it does.
 func (s *Server) loop(d *Domain, h verdict.Header) error {
-	hops, passes := 0, 0
-	for _, v := range h.Values("Received") {
-		hops++
-		if strings.Contains(v, stampNote(d)) {
-			if r := parseReceived(v); strings.EqualFold(r.by, s.hostname) && r.note == stampNote(d) {
-				passes++
-			}
-		}
+	hops := h.Values("Received")
+	if most := limit(s.Limits.Hops, 50); len(hops) > most {
+		return fmt.Errorf("%d Received fields, at most %d are allowed", len(hops), most)
 	}
-	if most := limit(s.Limits.Hops, 50); hops > most {
-		return fmt.Errorf("%d Received fields, at most %d are allowed", hops, most)
+	passes, note := 0, stampNote(d)
+	for _, v := range hops {
+		if !strings.Contains(v, "("+product+";") {
+			continue
+		}
+		// Servers on the way may have folded the field.
+		if r := parseReceived(v); strings.EqualFold(r.by, s.hostname) && strings.Join(strings.Fields(r.note), " ") == note {
+			passes++
+		}
 	}
 	if passes >= maxPasses {
 		return fmt.Errorf("it has been here %d times for this domain", passes)
@@ -42,9 +45,11 @@ func (s *Server) loop(d *Domain, h verdict.Header) error {
 	return nil
 }
 
+const product = "Postreeve"
+
 // stampNote is what tells our Received fields for one domain from those for another.
 func stampNote(d *Domain) string {
-	return "Postreeve; " + strings.Map(func(r rune) rune {
+	return product + "; " + strings.Map(func(r rune) rune {
 		if r == '(' || r == ')' || r == '\\' {
 			return '?'
 		}
@@ -66,11 +71,20 @@ func (s *Server) deliver(ctx context.Context, conn connection, tx *transaction, 
 	if tx.domain.Mode != Continuity || s.Queue == nil || !allTemporary(receipts, err) {
 		return
 	}
-	if qerr := s.Queue.Enqueue(ctx, tx.domain, m, m.Envelope, body); qerr != nil {
+	if qerr := s.enqueue(ctx, tx.domain, m, body); qerr != nil {
 		o.Reply.Err = errors.Join(o.Reply.Err, fmt.Errorf("queue: %w", qerr))
 		return
 	}
 	o.Queued, o.Reply = true, &Reply{Code: 250, Enhanced: EnhancedCode{2, 0, 0}, Text: "queued as " + m.ID, Err: o.Reply.Err}
+}
+
+func (s *Server) enqueue(ctx context.Context, d *Domain, m *verdict.Message, body verdict.Source) error {
+	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.store())
+	defer cancel()
+	_, err := shield(s, "queue", func() (struct{}, error) {
+		return struct{}{}, s.Queue.Enqueue(ctx, d, m, m.Envelope, body)
+	})
+	return err
 }
 
 // send gives the message to the hop. In one transaction there is one reply, so either all recipients
@@ -78,13 +92,14 @@ func (s *Server) deliver(ctx context.Context, conn connection, tx *transaction, 
 func (s *Server) send(ctx context.Context, hop NextHop, e verdict.Envelope, body verdict.Source) ([]Receipt, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.deliver())
 	defer cancel()
-	var receipts []Receipt
-	var err error
-	if all, ok := hop.(AllOrNone); ok && len(e.To) > 1 {
-		receipts, err = all.DeliverAll(ctx, e, body)
-	} else {
-		receipts, err = hop.Deliver(ctx, e, body)
-	}
+	receipts, err := shield(s, "next hop", func() ([]Receipt, error) {
+		if all, ok := hop.(AllOrNone); ok && len(e.To) > 1 {
+			if receipts, err := all.DeliverAll(ctx, e, body); !errors.Is(err, ErrNotAllOrNone) {
+				return receipts, err
+			}
+		}
+		return hop.Deliver(ctx, e, body)
+	})
 	if err == nil && len(receipts) != len(e.To) {
 		err = fmt.Errorf("the next hop gave %d receipts for %d recipients", len(receipts), len(e.To))
 	}
@@ -102,6 +117,8 @@ func (s *Server) answer(tx *transaction, m *verdict.Message, receipts []Receipt,
 		switch {
 		case r.Accepted():
 			taken++
+		case notSent(r): // it would have been taken, without the refusal of another
+			same = false
 		case r.Reply == nil:
 			first, same = &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Err: fmt.Errorf("no reply for recipient %d", i+1)}, false
 		case first == nil:
@@ -111,7 +128,7 @@ func (s *Server) answer(tx *transaction, m *verdict.Message, receipts []Receipt,
 		}
 	}
 	switch {
-	case first == nil:
+	case taken == len(receipts):
 		return accepted(m.ID)
 	case taken == 0 && same:
 		return s.passOn(first, m.ID)
@@ -124,9 +141,12 @@ func (s *Server) answer(tx *transaction, m *verdict.Message, receipts []Receipt,
 func (s *Server) partial(tx *transaction, m *verdict.Message, receipts []Receipt) *Reply {
 	var refused []error
 	for i, r := range receipts {
-		if !r.Accepted() && r.Reply != nil && !errors.Is(r.Reply, ErrNotSent) {
-			s.refused.put(tx.domain.group(), m.Envelope.To[i].Address, r.Reply)
-			refused = append(refused, fmt.Errorf("recipient %d: %w", i+1, r.Reply))
+		if r.Accepted() || r.Reply == nil || notSent(r) {
+			continue
+		}
+		refused = append(refused, fmt.Errorf("recipient %d: %w", i+1, r.Reply))
+		if _, broken := errors.AsType[*smtpclient.Error](r.Reply); !broken { // else it is not about the recipient
+			s.refused.put(refusalKey{tx.domain.group(), m.Envelope.From, m.Envelope.To[i].Address}, r.Reply)
 		}
 	}
 	return &Reply{
@@ -135,6 +155,8 @@ func (s *Server) partial(tx *transaction, m *verdict.Message, receipts []Receipt
 		Err:  errors.Join(refused...),
 	}
 }
+
+func notSent(r Receipt) bool { return r.Reply != nil && errors.Is(r.Reply, ErrNotSent) }
 
 // passOn makes the reply of the next hop ours: its class, codes and text, with our id.
 func (s *Server) passOn(err error, id string) *Reply {
@@ -147,7 +169,11 @@ func (s *Server) passOn(err error, id string) *Reply {
 	if text == "" {
 		text = "refused by the next hop"
 	}
-	return &Reply{Code: r.Code, Enhanced: r.Enhanced, Text: text + " (" + id + ")", Err: err}
+	enhanced := r.Enhanced
+	if enhanced != (EnhancedCode{}) && enhanced[0] != r.Code/100 { // a peer may trust either
+		enhanced = EnhancedCode{r.Code / 100, 0, 0}
+	}
+	return &Reply{Code: r.Code, Enhanced: enhanced, Text: text + " (" + id + ")", Err: err}
 }
 
 // allTemporary says whether no recipient has got the message or was refused for good: then, and only
@@ -183,6 +209,9 @@ func (s *Server) stamp(conn connection, tx *transaction, m *verdict.Message, o *
 			st.add(name, clean(v, maxStamp-len(name)-2))
 		}
 	}
+	if continues(h) {
+		st.add(s.Headers.name("Note"), "what follows was the first line of the message:")
+	}
 	if st.err != nil {
 		return nil, st.err
 	}
@@ -209,13 +238,16 @@ func (s *Server) receivedValue(conn connection, tx *transaction, m *verdict.Mess
 		b.WriteString(" ([IPv6:" + a.WithZone("").String() + "])")
 	}
 	b.WriteString(" by " + s.hostname + " (" + stampNote(tx.domain) + ") with " + conn.protocol(m.Envelope.UTF8) + " id " + m.ID)
-	if to := m.Envelope.To; len(to) == 1 && clean(to[0].Address, 254) == to[0].Address {
-		b.WriteString(" for <" + to[0].Address + ">")
-	}
+	end := "; " + m.Received.Format(time.RFC1123Z)
 	if _, cipher, ok := strings.Cut(m.Peer.TLS, " "); ok {
-		b.WriteString(" tls " + clean(cipher, 64)) // RFC 8314 section 4.3
+		end = " tls " + clean(cipher, 64) + end // RFC 8314 section 4.3
 	}
-	b.WriteString("; " + m.Received.Format(time.RFC1123Z))
+	if to := m.Envelope.To; len(to) == 1 && clean(to[0].Address, 254) == to[0].Address {
+		if w := " for <" + to[0].Address + ">"; len("Received: ")+b.Len()+len(w)+len(end) <= maxStamp {
+			b.WriteString(w)
+		}
+	}
+	b.WriteString(end)
 	return b.String()
 }
 

@@ -16,8 +16,9 @@ var (
 )
 
 // Directory knows whose mail is taken. Lookup is asked at every RCPT with the domain in lower case,
-// without a trailing dot, in its ASCII form unless the client used SMTPUTF8. Any error other than the
-// two above defers the recipient. It may be called by many goroutines at once.
+// without a trailing dot, in its ASCII form unless the client used SMTPUTF8. An error other than
+// ErrUnknownDomain and ErrUnverified defers the recipient, and so does a nil Domain without one. It may
+// be called by many goroutines at once.
 type Directory interface {
 	Lookup(ctx context.Context, domain string) (*Domain, error)
 }
@@ -52,7 +53,8 @@ func (m Mode) String() string {
 
 // Domain is what a Directory knows about a domain. It must not change once it has been returned.
 type Domain struct {
-	// Name of the domain, in lower case.
+	// Name of the domain, in lower case. It is required: what has no Group is kept apart from other
+	// domains by its name. It also stands in logs and Received fields.
 	Name string
 	// Next is where its mail goes. Nil defers every recipient.
 	Next NextHop

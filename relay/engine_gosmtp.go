@@ -61,6 +61,7 @@ func (s *Server) serveGoSMTP(ctx context.Context, ln net.Listener, newSession fu
 	go func() { done <- srv.Serve(&guardListener{&gateListener{ln, s, hard}, guards}) }()
 	select {
 	case err := <-done:
+		srv.Close() // nobody would end the sessions that are left
 		return err
 	case <-ctx.Done():
 	}
@@ -116,7 +117,7 @@ func (g *guards) each(f func(*guardConn)) {
 // nudge ends the wait of idle clients, which go-smtp's Shutdown would wait for.
 func (g *guards) nudge() { g.each((*guardConn).nudge) }
 
-func (g *guards) close() { g.each(func(c *guardConn) { c.gatedConn.Conn.Close() }) }
+func (g *guards) close() { g.each(func(c *guardConn) { c.raw.Close() }) }
 
 type guardListener struct {
 	*gateListener
@@ -128,7 +129,8 @@ func (l *guardListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &guardConn{gatedConn: c.(*gatedConn), all: l.all}
+	gated := c.(*gatedConn)
+	g := &guardConn{gatedConn: gated, raw: gated.Conn, all: l.all}
 	l.all.add(g)
 	return g, nil
 }
@@ -138,6 +140,7 @@ func (l *guardListener) Accept() (net.Conn, error) {
 // each read has a deadline and the whole has one.
 type guardConn struct {
 	*gatedConn
+	raw net.Conn // what was accepted; the gate may put another in its place at any time
 	all *guards
 	end error // of reading
 
@@ -152,7 +155,7 @@ func (g *guardConn) Read(p []byte) (int, error) {
 	}
 	g.mu.Lock()
 	if !g.message.IsZero() {
-		g.Conn.SetReadDeadline(earlier(time.Now().Add(g.srv.Timeouts.block()), g.message))
+		g.raw.SetReadDeadline(earlier(time.Now().Add(g.srv.Timeouts.block()), g.message))
 	}
 	g.mu.Unlock()
 	n, err := g.gatedConn.Read(p)
@@ -185,7 +188,7 @@ func (g *guardConn) SetReadDeadline(t time.Time) error {
 	if g.drained {
 		t = time.Unix(1, 0)
 	}
-	return g.Conn.SetReadDeadline(t)
+	return g.raw.SetReadDeadline(t)
 }
 
 func (g *guardConn) begin(d time.Duration) {
@@ -205,7 +208,7 @@ func (g *guardConn) nudge() {
 	defer g.mu.Unlock()
 	g.drained = true
 	if g.message.IsZero() {
-		g.Conn.SetReadDeadline(time.Unix(1, 0))
+		g.raw.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 

@@ -39,6 +39,7 @@ type gatedConn struct {
 	err     error  // nothing more is read
 	addr    netip.Addr
 	inside  bool // admitted, and to be counted out
+	leave   sync.Once
 }
 
 // open reads the PROXY header of a listed balancer, and refuses strangers and those over a limit.
@@ -65,7 +66,7 @@ func (g *gatedConn) open() {
 		}
 		g.inside = true
 		if s.Trace.Connected != nil {
-			s.Trace.Connected(g.addr)
+			s.hook("Connected", func() { s.Trace.Connected(g.addr) })
 		}
 	})
 }
@@ -75,7 +76,7 @@ func (g *gatedConn) refuse(r *Reply) {
 	g.srv.log().LogAttrs(g.ctx, slog.LevelInfo, "connection refused",
 		slog.Any("peer", g.addr), slog.Int("code", r.Code), slog.String("text", r.Text))
 	if g.srv.Trace.Refused != nil {
-		g.srv.Trace.Refused(g.addr, r)
+		g.srv.hook("Refused", func() { g.srv.Trace.Refused(g.addr, r) })
 	}
 }
 
@@ -97,16 +98,19 @@ func (g *gatedConn) Write(p []byte) (int, error) {
 	return g.Conn.Write(p)
 }
 
-// Close counts the connection out. It may be called more than once, and before the gate was reached.
+// Close counts the connection out. It may be called more than once, by several goroutines, and before the
+// gate was reached.
 func (g *gatedConn) Close() error {
 	g.once.Do(func() { g.err = net.ErrClosed })
-	if g.inside {
-		g.inside = false
+	g.leave.Do(func() {
+		if !g.inside {
+			return
+		}
 		g.srv.admit.disconnect(g.addr)
 		if g.srv.Trace.Disconnected != nil {
-			g.srv.Trace.Disconnected(g.addr)
+			g.srv.hook("Disconnected", func() { g.srv.Trace.Disconnected(g.addr) })
 		}
-	}
+	})
 	return g.Conn.Close()
 }
 

@@ -18,6 +18,8 @@ import (
 //	<Prefix>-Token: the domain's token, if it has one
 //	<Prefix>-Forefront-Antispam-Report: what Exchange Online said on the way in, since it writes its
 //	own field anew on the way back
+//	<Prefix>-Note: takes in the first line of a message that begins with a continuation line, which would
+//	otherwise continue one of the fields above
 type Headers struct {
 	// Prefix of the names. Empty means X-Postreeve.
 	Prefix string
@@ -43,26 +45,70 @@ func (h Headers) Valid() error {
 
 // ours says whether a field of an incoming message is one that only we may write.
 func (h Headers) ours(f verdict.Field, hostname string) bool {
-	p := h.prefix()
-	if len(f.Name) > len(p) && f.Name[len(p)] == '-' && strings.EqualFold(f.Name[:len(p)], p) {
-		return true
+	if f.Name != "" && !strings.EqualFold(f.Name, resultsName) {
+		return h.reserved(f.Name)
 	}
-	return strings.EqualFold(f.Name, "Authentication-Results") && strings.EqualFold(authservID(f.Value()), hostname)
+	name, value := lenient(f)
+	return h.reserved(name) || isResults(name, value, hostname)
+}
+
+// reserved says whether a name begins with the prefix.
+func (h Headers) reserved(name string) bool {
+	p := h.prefix()
+	return len(name) > len(p) && name[len(p)] == '-' && strings.EqualFold(name[:len(p)], p)
+}
+
+const resultsName = "Authentication-Results"
+
+func isResults(name, value, hostname string) bool {
+	return strings.EqualFold(name, resultsName) && strings.EqualFold(authservID(value), hostname)
+}
+
+// lenient returns the name and value of a field as the most tolerant reader would see them: one that
+// overlooks blanks, control and 8 bit characters in a name, or line ends before the colon.
+func lenient(f verdict.Field) (name, value string) {
+	if f.Name != "" {
+		return f.Name, f.Value()
+	}
+	return lenientLine(f.Value())
+}
+
+func lenientLine(line string) (name, value string) {
+	name, value, ok := strings.Cut(line, ":")
+	if !ok {
+		return "", ""
+	}
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r >= 0x7f {
+			return -1
+		}
+		return r
+	}, name), value
 }
 
 // authservID returns the first word of an Authentication-Results field (RFC 8601 section 2.2), past comments.
 func authservID(v string) string {
 	for v = strings.TrimSpace(v); strings.HasPrefix(v, "("); v = strings.TrimSpace(v) {
-		words := receivedWords(v)
-		if len(words) == 0 {
-			return ""
-		}
-		v = v[len(words[0]):]
+		v = v[commentLen(v):]
 	}
-	if i := strings.IndexAny(v, "; \t\r\n("); i >= 0 {
+	if strings.HasPrefix(v, `"`) {
+		v = unquote(v[1:])
+	} else if i := strings.IndexAny(v, "; \t\r\n("); i >= 0 {
 		v = v[:i]
 	}
-	return strings.TrimSuffix(strings.Trim(v, `"`), ".")
+	return strings.TrimSuffix(v, ".")
+}
+
+// unquote reads a quoted string (RFC 5322 section 3.2.4) behind its first quote.
+func unquote(v string) string {
+	var b strings.Builder
+	for i := 0; i < len(v) && v[i] != '"'; i++ {
+		if v[i] == '\\' && i+1 < len(v) {
+			i++
+		}
+		b.WriteByte(v[i])
+	}
+	return strings.TrimSpace(b.String())
 }
 
 // stamps collects header fields. It is the only place where the gateway writes header lines.

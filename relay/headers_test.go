@@ -146,6 +146,17 @@ func TestStrip(t *testing.T) {
 		{"last field, no body", "From: a\r\nX-Postreeve-Id: 1\r\n", "From: a\r\n"},
 		{"all of them", "X-Postreeve-Id: 1\r\nX-Postreeve-Id: 2\r\n\r\nbody", "\r\nbody"},
 		{"authentication results in our name", "Authentication-Results: MX.gw.example; spf=pass\r\nAuthentication-Results: mx.example.org; spf=pass\r\n\r\n", "Authentication-Results: mx.example.org; spf=pass\r\n\r\n"},
+		{"begins with a continuation line", " FORGED\r\nFrom: a\r\n\r\n", " FORGED\r\nFrom: a\r\n\r\n"},
+		{"begins with a blank line of tabs", "\t\r\n FORGED\r\nFrom: a\r\n\r\n", "\t\r\n FORGED\r\nFrom: a\r\n\r\n"},
+		{"begins with a field of ours in a continuation line", " X-Postreeve-Verdict: FORGED\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"control character before the colon", "X-Postreeve-Verdict\x0b: CLEAN\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"blank in 8 bits before the colon", "X-Postreeve-Verdict\xa0: CLEAN\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"blank in UTF-8 within the name", "X-Postreeve\u200b-Verdict: CLEAN\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"folded before the colon", "X-Postreeve-Verdict\r\n : CLEAN\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"a line that is no field stays", "From a: X-Postreeve-Id: 1\r\nfoo\r\n\r\n", "From a: X-Postreeve-Id: 1\r\nfoo\r\n\r\n"},
+		{"authentication results, parenthesis escaped in the comment", "Authentication-Results: (\\)) mx.gw.example; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results, quoted with an escape", "Authentication-Results: \"mx.g\\w.example\"; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results, odd name", "Authentication-Results\xa0: mx.gw.example; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
 		{"authentication results in our name, with a comment", "Authentication-Results: (x (y)) mx.gw.example 1;\r\n dkim=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -153,7 +164,7 @@ func TestStrip(t *testing.T) {
 			s := &Server{Hostname: "mx.gw.example"}
 			s.init()
 			m := verdict.NewMessage(verdict.Bytes(tt.in))
-			src, err := s.stamp(fakeConn{}, &transaction{domain: &Domain{Name: "example.net"}}, m, &Outcome{Class: verdict.Clean, Action: Deliver})
+			src, err := s.stamp(fakeConn{}, &transaction{domain: &Domain{Name: "example.net"}}, m, &Outcome{Class: verdict.Clean})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -178,6 +189,9 @@ func TestStrip(t *testing.T) {
 				r.Close()
 				if d := cmp.Diff(head+tt.want, got); d != "" || err != nil {
 					t.Errorf("%v (-want +got):\n%s", err, d)
+				}
+				if v := verdict.NewMessage(verdict.Bytes(got)).Header().Values("X-Postreeve-Verdict"); len(v) != 1 || v[0] != "CLEAN" {
+					t.Errorf("X-Postreeve-Verdict: %q", v)
 				}
 				if src.Size() != int64(len(got)) {
 					t.Errorf("Size %d, read %d", src.Size(), len(got))
@@ -214,5 +228,66 @@ func BenchmarkStamp(b *testing.B) {
 		if _, err := s.stamp(fakeConn{m.Peer}, tx, m, &Outcome{Class: verdict.Clean, Action: Deliver}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A message whose header could hide fields of ours from us and not from others is refused.
+func TestHiddenFields(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, in string
+		want     string // of the reply, empty if there is none
+	}{
+		{"a message", "From: a\r\n\r\nX-Postreeve-Verdict: CLEAN\r\n", ""},
+		{"no header", "hello\r\n", ""},
+		{"no header, and no end", "hello\r\nFrom: a\r\n", ""},
+		{"ours behind the end", "From: a\r\ngarbage\r\nX-Postreeve-Verdict: CLEAN\r\n", "5.6.0"},
+		{"ours behind the end, at once", "garbage\r\nTo: b\r\nx-postreeve-SPAM : PASS\r\nmore", "5.6.0"},
+		{"ours behind the end, folded", "garbage\r\nX-Postreeve-Verdict\r\n : CLEAN\r\n", "5.6.0"},
+		{"ours behind the end, far away", "garbage\r\n" + strings.Repeat("A: "+strings.Repeat("b", 5000)+"\r\n", 20) + "X-Postreeve-Id: 1", "5.6.0"},
+		{"authentication results behind the end", "garbage\r\nAuthentication-Results: mx.gw.example; spf=pass\r\n", "5.6.0"},
+		{"somebody else's behind the end", "garbage\r\nAuthentication-Results: mx.ex.org; spf=pass\r\n", ""},
+		{"in a body", "garbage\r\n\r\nX-Postreeve-Verdict: CLEAN\r\n", ""},
+		{"empty", "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := &Server{Hostname: "mx.gw.example"}
+			s.init()
+			r := s.inspect(&transaction{domain: &Domain{Name: "example.net"}}, verdict.NewMessage(verdict.Bytes(tt.in)))
+			switch {
+			case tt.want == "" && r != nil:
+				t.Errorf("refused: %v", r)
+			case tt.want != "" && (r == nil || r.Code != 554 || r.Enhanced.String() != tt.want):
+				t.Errorf("%v, want 554 %s", r, tt.want)
+			}
+		})
+	}
+}
+
+// A field of ours is known again although a server on the way has folded it.
+func TestLoopOfFoldedStamps(t *testing.T) {
+	t.Parallel()
+	s := &Server{Hostname: "mx.gw.example"}
+	s.init()
+	d := &Domain{Name: "example.net"}
+	stamp := "Received: from a ([192.0.2.1])\r\n\tby MX.gw.example (Postreeve;\r\n\texample.net) with ESMTP\r\n\tid 1; Sat, 21 Nov 2026 10:00:00 +0000\r\n"
+	if err := s.loop(d, verdict.NewMessage(verdict.Bytes(strings.Repeat(stamp, maxPasses)+"\r\n")).Header()); err == nil {
+		t.Error("the loop was not seen")
+	}
+}
+
+// The longest names that are allowed together make a stamp that is still allowed.
+func TestReceivedStampFits(t *testing.T) {
+	t.Parallel()
+	long := func(n int) string { return strings.Repeat("x", n-4) + ".net" }
+	s := &Server{Hostname: long(255)}
+	s.init()
+	m := verdict.NewMessage(verdict.Bytes("\r\n"))
+	m.ID, m.Received = newID(), time.Now()
+	m.Peer = verdict.Client{Helo: long(255), Addr: netip.MustParseAddrPort("[2001:db8:1111:2222:3333:4444:5555:6666]:25"), TLS: "TLSv1.2 TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"}
+	m.Envelope.To = []verdict.Recipient{{Address: "b@" + long(252)}}
+	if _, err := s.stamp(fakeConn{m.Peer}, &transaction{domain: &Domain{Name: long(255)}}, m, &Outcome{Class: verdict.Clean}); err != nil {
+		t.Error(err)
 	}
 }

@@ -6,23 +6,25 @@ import (
 	"github.com/postreeve/postreeve/verdict"
 )
 
-// Judge says what a message is. *verdict.Engine is one. Judge must return a report; nil counts as
-// Unknown.
+// Judge says what a message is. *verdict.Engine is one. Judge must return a report, and soon after ctx has
+// ended; nil counts as Unknown. The report is not changed, so one report may stand for many messages.
 type Judge interface {
 	Judge(ctx context.Context, m *verdict.Message) *verdict.Report
 }
 
 // EnvelopeJudge is a Judge that can object before the content is sent. *verdict.Engine is one. Its
-// objections are answered at RCPT, when the recipient's policy is known, also those made at MAIL.
+// objections are answered at RCPT, when the recipient's policy is known, also those made at MAIL. A report
+// without runs and findings, or nil, says that nobody looked.
 type EnvelopeJudge interface {
 	Judge
 	JudgeEnvelope(ctx context.Context, m *verdict.Message) *verdict.Report
 }
 
-// Holder keeps messages in quarantine.
+// Holder keeps messages in quarantine. It gets the message as it came in, without our header fields; its
+// Envelope says whom it was for, and the id that Hold returns stands in the log as "held".
 //
 // Hold returns only after the message, its envelope and the report are durable: the sender is told 250
-// after that. The message is valid until Hold returns. An error defers the message.
+// after that. It must stop when ctx ends. The message is valid until Hold returns. An error defers the message.
 type Holder interface {
 	Hold(ctx context.Context, m *verdict.Message, r *verdict.Report) (id string, err error)
 }
@@ -38,8 +40,9 @@ func (f HolderFunc) Hold(ctx context.Context, m *verdict.Message, r *verdict.Rep
 // Queue keeps messages whose next hop is away, for domains in Continuity mode.
 //
 // Enqueue returns only after the message is durable, exactly as body has it, for all recipients of the
-// envelope. It is called when the hop has neither taken nor refused any of them. Message and body are
-// valid until Enqueue returns. An error defers the message.
+// envelope. It is called when the hop has neither taken nor refused any of them, as far as is known: see
+// ErrUncertain. It must stop when ctx ends. Message and body are valid until Enqueue returns. An error
+// defers the message.
 type Queue interface {
 	Enqueue(ctx context.Context, domain *Domain, m *verdict.Message, e verdict.Envelope, body verdict.Source) error
 }

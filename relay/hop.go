@@ -15,6 +15,9 @@ import (
 // An error or a receipt that is not a *Reply of class 5 is temporary: see Temporary. When a connection
 // is lost after the end of the data and before the reply, nobody knows whether the hop has the message;
 // that is a temporary error too, since a message twice is better than none.
+//
+// A Server has one reply for all recipients of a message. A hop that may take it for some of them and not
+// for others should be an AllOrNone, or those that it took it for get it again.
 type NextHop interface {
 	Deliver(ctx context.Context, e verdict.Envelope, body verdict.Source) ([]Receipt, error)
 }

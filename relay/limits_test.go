@@ -94,19 +94,26 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var r refusals
-		r.put("g", "b@example.net", &Reply{Code: 550, Text: "no such user"})
-		if got := r.get("g", "b@example.net"); got == nil || got.Code != 550 {
+		b := refusalKey{"g", "a@example.org", "b@example.net"}
+		r.put(b, &Reply{Code: 550, Text: "no such user"})
+		for _, k := range []refusalKey{{"other", b.sender, b.recipient}, {"g", "c@example.org", b.recipient}, {"g", b.sender, "c@example.net"}} {
+			if r.take(k) != nil {
+				t.Errorf("%v: somebody else's refusal", k)
+			}
+		}
+		if got := r.take(b); got == nil || got.Code != 550 {
 			t.Errorf("%v", got)
 		}
-		if r.get("other", "b@example.net") != nil || r.get("g", "c@example.net") != nil {
-			t.Error("somebody else's refusal")
+		if got := r.take(b); got != nil {
+			t.Errorf("%v a second time", got)
 		}
+		r.put(b, &Reply{Code: 550})
 		time.Sleep(refusalLife + time.Second)
-		if got := r.get("g", "b@example.net"); got != nil {
+		if got := r.take(b); got != nil {
 			t.Errorf("%v after its time", got)
 		}
 		for i := range 3 * maxRefusals {
-			r.put("g", string(rune(i)), &Reply{Code: 550})
+			r.put(refusalKey{"g", "", string(rune(i))}, &Reply{Code: 550})
 		}
 		if len(r.replies) > maxRefusals {
 			t.Errorf("%d replies are remembered", len(r.replies))

@@ -24,8 +24,9 @@ type Sender struct {
 	// Net matches the address of the original client.
 	Net netip.Prefix
 	// Address matches an address ("a@example.org") or a domain with its subdomains ("example.org").
-	// In Block it is compared with the reverse-path and with the author's domain. In Allow it counts
-	// only if DMARC passed for the author's domain: nobody is let in by a name that anybody can write.
+	// In Block it is compared with the reverse-path and with every address in any From, well formed or not.
+	// In Allow it is compared with the one author, and counts only if DMARC passed for the author's domain:
+	// nobody is let in by a name that anybody can write.
 	Address string
 }
 
@@ -52,16 +53,20 @@ func orAction(a, def Action) Action {
 
 // classify applies the lists to the class that was found. why names the entry that changed it.
 func (p Policy) classify(m *verdict.Message, c verdict.Class) (class verdict.Class, why string) {
-	for _, s := range p.Block {
-		if s.sent(m) {
-			return verdict.Malicious, "blocked sender " + s.String()
+	if len(p.Block) > 0 {
+		from := senders(m)
+		for _, s := range p.Block {
+			if s.sent(m, from) {
+				return verdict.Malicious, "blocked sender " + s.String()
+			}
 		}
 	}
-	if c != verdict.Spam {
+	if c != verdict.Spam || len(p.Allow) == 0 {
 		return c, ""
 	}
+	from := proven(m)
 	for _, s := range p.Allow {
-		if s.vouched(m) {
+		if s.fromNet(m) || s.matches(from) {
 			return verdict.Clean, "allowed sender " + s.String()
 		}
 	}
@@ -69,18 +74,18 @@ func (p Policy) classify(m *verdict.Message, c verdict.Class) (class verdict.Cla
 }
 
 // sent says whether the sender is named anywhere, proven or not.
-func (s Sender) sent(m *verdict.Message) bool {
-	return s.fromNet(m) || s.matches(m.Envelope.From) || s.matches(author(m))
+func (s Sender) sent(m *verdict.Message, from named) bool {
+	_, is := from[strings.ToLower(s.Address)]
+	return is || s.fromNet(m)
 }
 
-// vouched says whether it is proven that the sender sent this.
-func (s Sender) vouched(m *verdict.Message) bool {
-	if s.fromNet(m) {
-		return true
-	}
+// proven returns the author if it is proven that the message comes from the author's domain, else "".
+func proven(m *verdict.Message) string {
 	d := m.Auth.DMARC
-	return d.Result == verdict.Pass && d.Domain != "" &&
-		strings.EqualFold(verdict.Domain(author(m)), d.Domain) && s.matches(author(m))
+	if a := author(m); d.Result == verdict.Pass && d.Domain != "" && strings.EqualFold(verdict.Domain(a), d.Domain) {
+		return a
+	}
+	return ""
 }
 
 func (s Sender) fromNet(m *verdict.Message) bool {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/postreeve/postreeve/verdict"
@@ -55,6 +56,12 @@ func TestPolicyLists(t *testing.T) {
 		{"blocked subdomain", Policy{Block: []Sender{{Address: "example"}}}, from, verdict.AuthResults{}, verdict.Clean, verdict.Malicious},
 		{"blocked reverse-path", Policy{Block: []Sender{{Address: "b@bounce.example"}}}, "", verdict.AuthResults{}, verdict.Clean, verdict.Malicious},
 		{"blocked is over allowed", Policy{Block: []Sender{{Net: net}}, Allow: []Sender{{Net: net}}}, from, pass, verdict.Spam, verdict.Malicious},
+		{"blocked author, one of two fields", Policy{Block: []Sender{{Address: "friend.example"}}}, "From: b@other.example\r\n" + from, verdict.AuthResults{}, verdict.Clean, verdict.Malicious},
+		{"blocked author, one of two addresses", Policy{Block: []Sender{{Address: "a@friend.example"}}}, "From: b@other.example, Friend <a@friend.example>\r\n\r\n", verdict.AuthResults{}, verdict.Clean, verdict.Malicious},
+		{"blocked author, in a group", Policy{Block: []Sender{{Address: "friend.example"}}}, "From: us: a@friend.example;\r\n\r\n", verdict.AuthResults{}, verdict.Clean, verdict.Malicious},
+		{"blocked author, dot at the end", Policy{Block: []Sender{{Address: "friend.example"}}}, "From: a@friend.example.\r\n\r\n", verdict.AuthResults{}, verdict.Clean, verdict.Malicious},
+		{"blocked author, in no form at all", Policy{Block: []Sender{{Address: "friend.example"}}}, "From: ((\"a\"@x <<A@Friend.Example>,;\r\n\r\n", verdict.AuthResults{}, verdict.Clean, verdict.Malicious},
+		{"blocked author, blank before the colon", Policy{Block: []Sender{{Address: "friend.example"}}}, "From : a@friend.example\r\n\r\n", verdict.AuthResults{}, verdict.Clean, verdict.Malicious},
 		{"a suffix is no subdomain", Policy{Block: []Sender{{Address: "end.example"}}}, from, verdict.AuthResults{}, verdict.Clean, verdict.Clean},
 		{"the zero sender matches nobody", Policy{Block: []Sender{{}}, Allow: []Sender{{}}}, from, pass, verdict.Spam, verdict.Spam},
 	} {
@@ -79,6 +86,20 @@ func TestStaticDirectory(t *testing.T) {
 		got, err := s.Lookup(t.Context(), name)
 		if got != want || (err == nil) != (want != nil) {
 			t.Errorf("%q: %v %v", name, got, err)
+		}
+	}
+}
+
+// A long list and a long From together take no longer than each of them.
+func BenchmarkPolicyLists(b *testing.B) {
+	var p Policy
+	for range 10_000 {
+		p.Block = append(p.Block, Sender{Address: "blocked.example"})
+	}
+	m := verdict.NewMessage(verdict.Bytes("From: a@ex.org" + strings.Repeat(", a@ex.org", 5_000) + "\r\n\r\n"))
+	for b.Loop() {
+		if class, _ := p.classify(m, verdict.Clean); class != verdict.Clean {
+			b.Fatal(class)
 		}
 	}
 }

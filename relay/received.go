@@ -27,12 +27,13 @@ func (r received) client() (verdict.Client, bool) {
 //	from HELO (ADDR) by …                   Exchange
 //	from [ADDR] (helo=HELO) by …            Exim, no name for the address
 //	from NAME ([ADDR] helo=HELO) by …       Exim
+//	from NAME (HELO HELO) (ADDR) by …       qmail
 //
 // The address is taken from the comment, which the server writes, and not from the word before it,
 // which the client chose, except in the third form.
 func parseReceived(v string) (r received) {
 	words := receivedWords(v)
-	clause := ""
+	clause, told := "", false
 	for i, w := range words {
 		comment := strings.HasPrefix(w, "(")
 		if !comment {
@@ -48,7 +49,9 @@ func parseReceived(v string) (r received) {
 		}
 		switch {
 		case clause == "from" && comment:
-			r.comment(strings.Trim(w, "()"))
+			// Those behind the one with the address have words of the client: what its certificate or its
+			// account is called.
+			told = told || r.comment(strings.Trim(w, "()"))
 		case clause == "from" && r.helo == "":
 			r.helo = w
 		case clause == "by" && comment && r.note == "":
@@ -68,30 +71,35 @@ func isClause(w string) bool {
 	return false
 }
 
-// comment reads what a server wrote about its client in parentheses.
-func (r *received) comment(c string) {
-	for w := range strings.FieldsSeq(c) {
+// comment reads what a server wrote about its client in parentheses. It is false if there is more in the
+// next. An address in brackets comes before one without, which may be a name; the first one counts.
+func (r *received) comment(c string) (told bool) {
+	bracketed := false
+	for i, w := range strings.Fields(c) {
 		key, value, has := strings.Cut(w, "=")
+		addr, isAddr := literal(w)
 		switch {
+		case i == 0 && strings.EqualFold(w, "HELO"): // qmail; what follows is the client's own word
+			r.name = r.helo
+			return false
 		case has && strings.EqualFold(key, "helo"):
-			if a, ok := literal(r.helo); ok { // the third form: Exim wrote the address itself
+			if a, ok := literal(r.helo); ok && !bracketed { // the third form: Exim wrote the address itself
 				r.addr = a
 			} else {
 				r.name = r.helo
 			}
 			r.helo = value
-			if r.addr.IsValid() {
-				return // what follows the client's own words is not looked at
-			}
-		case has:
-		default:
-			if a, ok := literal(w); ok {
-				r.addr = a
-			} else if r.name == "" {
-				r.name = strings.TrimSuffix(w, ".")
-			}
+			return true // what follows the client's own words is not looked at
+		case has || bracketed:
+		case isAddr && w[0] == '[':
+			r.addr, bracketed = addr, true
+		case isAddr && i == 0:
+			r.addr = addr
+		case i == 0:
+			r.name = strings.TrimSuffix(w, ".")
 		}
 	}
+	return true
 }
 
 // literal reads an address with or without brackets, and the IPv6: of RFC 5321 section 4.1.3.
@@ -114,18 +122,7 @@ func receivedWords(v string) []string {
 		v = strings.TrimLeft(v, " \t\r\n")
 		end := 0
 		if strings.HasPrefix(v, "(") {
-			depth := 0
-			for end = range len(v) {
-				if v[end] == '(' {
-					depth++
-				} else if v[end] == ')' {
-					depth--
-				}
-				if depth == 0 {
-					break
-				}
-			}
-			end++
+			end = commentLen(v)
 		} else if end = strings.IndexAny(v, " \t\r\n(;"); end < 0 {
 			end = len(v)
 		}
@@ -137,4 +134,23 @@ func receivedWords(v string) []string {
 		}
 	}
 	return words
+}
+
+// commentLen returns the length of the comment at the beginning of v (RFC 5322 section 3.2.2), all of v if it
+// has no end.
+func commentLen(v string) int {
+	depth := 0
+	for i := 0; i < len(v); i++ {
+		switch v[i] {
+		case '\\':
+			i++
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return len(v)
 }

@@ -8,11 +8,16 @@ import (
 // refusals remembers which recipients a next hop refused while it took others of the same message.
 //
 // At the end of the data there is one reply for all recipients, so nobody is given such a message:
-// the sender is told to try again, and then gets for each recipient at RCPT what the hop has said.
+// the sender is told to try again, and then gets for each recipient at RCPT what the hop has said. It is
+// told once, and to the same sender only: why the hop refused is not known here, and what one sender has
+// brought about must keep out nobody else.
 type refusals struct {
 	mu      sync.Mutex
-	replies map[string]refusal
+	replies map[refusalKey]refusal
 }
+
+// refusalKey says to whom a refusal is told: domain group, reverse-path, recipient.
+type refusalKey struct{ group, sender, recipient string }
 
 type refusal struct {
 	reply   *Reply
@@ -21,10 +26,10 @@ type refusal struct {
 
 const (
 	maxRefusals = 10_000
-	refusalLife = time.Hour // longer than senders wait before they try again
+	refusalLife = 4 * time.Hour // longer than senders wait before they try again for the first time
 )
 
-func (r *refusals) put(group, recipient string, reply *Reply) {
+func (r *refusals) put(k refusalKey, reply *Reply) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
@@ -39,22 +44,22 @@ func (r *refusals) put(group, recipient string, reply *Reply) {
 		}
 	}
 	if r.replies == nil {
-		r.replies = map[string]refusal{}
+		r.replies = map[refusalKey]refusal{}
 	}
 	// Err names the hop and is of no use to a later message.
-	r.replies[group+"\x00"+recipient] = refusal{&Reply{Code: reply.Code, Enhanced: reply.Enhanced, Text: reply.Text}, now.Add(refusalLife)}
+	r.replies[k] = refusal{&Reply{Code: reply.Code, Enhanced: reply.Enhanced, Text: reply.Text}, now.Add(refusalLife)}
 }
 
-func (r *refusals) get(group, recipient string) *Reply {
+// take returns the refusal, or nil, and forgets it.
+func (r *refusals) take(k refusalKey) *Reply {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k := group + "\x00" + recipient
 	v, ok := r.replies[k]
 	if !ok {
 		return nil
 	}
+	delete(r.replies, k)
 	if time.Now().After(v.expires) {
-		delete(r.replies, k)
 		return nil
 	}
 	return v.reply

@@ -16,7 +16,7 @@ func (c EnhancedCode) String() string { return fmt.Sprintf("%d.%d.%d", c[0], c[1
 // Err goes to the log and never over the wire.
 type Reply struct {
 	Code     int          // 250, 451, 550, …
-	Enhanced EnhancedCode // zero if there is none
+	Enhanced EnhancedCode // zero if there is none: then the peer is told the class alone, as in 5.0.0
 	Text     string       // one line, or several separated by \n; no codes in it
 	Err      error        // the cause, for the log
 }

@@ -62,7 +62,10 @@ type Server struct {
 	// Engine speaks SMTP with the clients. Nil means Strict.
 	Engine Engine
 
-	// Logger gets one record for each message and for each refused connection. Nil logs nothing.
+	// Logger gets one record for each message, and for each refused connection and recipient. Nil logs nothing.
+	// The id of a record about a message is the one in our reply to it, in its <Prefix>-Id and in our
+	// Received field. There are no mail addresses, subjects or content in the records, unless a reply of the
+	// next hop, which is quoted, has them.
 	Logger *slog.Logger
 	// Trace has optional hooks.
 	Trace Trace
@@ -71,10 +74,13 @@ type Server struct {
 	admit    *admission
 	flight   *semaphore.Weighted
 	refused  refusals
-	hostname string // in lower case
+	own      verdict.Spool // if the caller has none
+	hostname string        // in lower case
 }
 
-// Timeouts bound how long anything can take. Zero means the default.
+// Timeouts bound how long anything can take. Zero means the default. Judge and Deliver together have to stay
+// below 10 minutes: senders wait no longer for the reply to a message (RFC 5321 section 4.5.3.2.6). The
+// Holder or the Queue has what they leave of that, 1 minute at most.
 type Timeouts struct {
 	Command  time.Duration // for a client's next command; default 5 min (RFC 5321 section 4.5.3.2.7)
 	Block    time.Duration // for each read of a message; default 3 min
@@ -82,14 +88,14 @@ type Timeouts struct {
 	Write    time.Duration // for a reply to be taken; default 1 min
 	Lookup   time.Duration // for the Directory; default 10 s
 	Judge    time.Duration // for the Judge; default 1 min
-	Deliver  time.Duration // for the next hop; default 5 min. With Judge it has to stay below the 10 min of RFC 5321 section 4.5.3.2.6
+	Deliver  time.Duration // for the next hop; default 5 min
 	Drain    time.Duration // for transactions under way when Serve is told to end; default 30 s
 	Proxy    time.Duration // for a PROXY header; default 5 s
 	Greeting time.Duration // to wait for early talkers before the greeting; default none
 }
 
 // Trace has hooks for metrics. They are optional, synchronous, called by many goroutines at once, and
-// must not block.
+// must not block. A hook that panics is logged, and nothing else comes of it.
 type Trace struct {
 	// Connected is called for each connection that was let in, Disconnected when it has ended.
 	Connected, Disconnected func(addr netip.Addr)
@@ -101,11 +107,11 @@ type Trace struct {
 
 // Outcome is what became of a message.
 type Outcome struct {
-	ID         string
+	ID         string // as in Message.ID, the log and the reply
 	Domain     string // of the route
 	Recipients int
-	Size       int64
-	Class      verdict.Class
+	Size       int64         // in bytes, as it came in
+	Class      verdict.Class // after the lists of the policy
 	Action     Action
 	Report     *verdict.Report // nil if the message was refused before it was judged
 	Reply      *Reply          // to the sender
@@ -121,7 +127,10 @@ func (s *Server) Valid() error {
 	if s.Hostname == "" || clean(s.Hostname, 255) != s.Hostname || strings.ContainsAny(s.Hostname, " ()<>;") {
 		return fmt.Errorf("relay: Server.Hostname %q: the gateway needs a host name of its own", s.Hostname)
 	}
-	if s.Timeouts.judge()+s.Timeouts.deliver() >= 10*time.Minute {
+	if n := s.Limits.BytesInFlight; n > 0 && n < flightStep {
+		return fmt.Errorf("relay: Limits.BytesInFlight %d: no message would fit, at least %d are needed", n, flightStep)
+	}
+	if s.Timeouts.judge()+s.Timeouts.deliver() >= patience {
 		return errors.New("relay: Timeouts.Judge and Deliver together must be below 10 minutes: a sender waits no longer (RFC 5321 section 4.5.3.2.6) and would send again what has been delivered")
 	}
 	return s.Headers.Valid()
@@ -157,11 +166,12 @@ func (s *Server) log() *slog.Logger {
 	return s.Logger
 }
 
-var defaultSpool verdict.Spool
-
-func (s *Server) spool() *verdict.Spool { return cmp.Or(s.Spool, &defaultSpool) }
+func (s *Server) spool() *verdict.Spool { return cmp.Or(s.Spool, &s.own) }
 
 func (s *Server) maxMessage() int64 { return bytesLimit(s.Limits.MessageBytes, 50<<20) }
+
+// patience is how long senders wait for the reply to a message.
+const patience = 10 * time.Minute
 
 func (t Timeouts) command() time.Duration { return cmp.Or(t.Command, 5*time.Minute) }
 func (t Timeouts) block() time.Duration   { return cmp.Or(t.Block, 3*time.Minute) }
@@ -170,5 +180,6 @@ func (t Timeouts) write() time.Duration   { return cmp.Or(t.Write, time.Minute) 
 func (t Timeouts) lookup() time.Duration  { return cmp.Or(t.Lookup, 10*time.Second) }
 func (t Timeouts) judge() time.Duration   { return cmp.Or(t.Judge, time.Minute) }
 func (t Timeouts) deliver() time.Duration { return cmp.Or(t.Deliver, 5*time.Minute) }
+func (t Timeouts) store() time.Duration   { return min(time.Minute, patience-t.judge()-t.deliver()) }
 func (t Timeouts) drain() time.Duration   { return cmp.Or(t.Drain, 30*time.Second) }
 func (t Timeouts) proxy() time.Duration   { return cmp.Or(t.Proxy, 5*time.Second) }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,9 +36,9 @@ type connection interface {
 type transaction struct {
 	id       string
 	envelope verdict.Envelope
-	domain   *Domain // of the first recipient
-	early    []verdict.Finding
-	runs     []verdict.Run
+	domain   *Domain         // of the first recipient
+	sender   *verdict.Report // what the judge has against the sender, said at MAIL; nil: nothing
+	early    *verdict.Report // what it says of the envelope so far, the sender included; nil: nothing
 }
 
 func (s *session) Reset() { s.tx = nil }
@@ -62,7 +63,9 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 		e.Body, e.UTF8, e.RequireTLS, e.Size = string(opts.Body), opts.UTF8, opts.RequireTLS, opts.Size
 		e.Return, e.ID = string(opts.Return), opts.EnvelopeID
 	}
-	s.object(tx)
+	if s.object(tx); tx.early != nil && tx.early.Class >= verdict.Spam {
+		tx.sender = tx.early
+	}
 	s.tx = tx
 	return nil
 }
@@ -106,10 +109,10 @@ func (s *session) rcpt(to string, opts *smtp.RcptOptions) *Reply {
 	if r != nil {
 		return r
 	}
-	if first := s.tx.domain; first != nil && d.group() != first.group() {
+	if first := s.tx.domain; first != nil && (d.group() != first.group() || !sameHop(first.Next, s.tx.envelope.To[0].Address, to)) {
 		return &Reply{Code: 452, Enhanced: EnhancedCode{4, 5, 3}, Text: "this recipient has another route or policy, send it in another message"}
 	}
-	if r := s.srv.refused.get(d.group(), to); r != nil {
+	if r := s.srv.refused.take(refusalKey{d.group(), s.tx.envelope.From, to}); r != nil {
 		return r
 	}
 	e := s.tx.envelope
@@ -151,7 +154,7 @@ func (s *Server) lookup(ctx context.Context, to string) (*Domain, *Reply) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.lookup())
 	defer cancel()
-	d, err := s.Directory.Lookup(ctx, domain)
+	d, err := shield(s, "directory", func() (*Domain, error) { return s.Directory.Lookup(ctx, domain) })
 	switch {
 	case errors.Is(err, ErrUnknownDomain):
 		return nil, denied
@@ -162,10 +165,25 @@ func (s *Server) lookup(ctx context.Context, to string) (*Domain, *Reply) {
 	case d == nil || d.Next == nil:
 		return nil, &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 5}, Text: "temporary problem, try again later", Err: fmt.Errorf("directory: no next hop for %q", domain)}
 	}
+	if routed(to) {
+		return nil, denied
+	}
 	return d, nil
 }
 
-// object asks the scanners that look at the envelope.
+// routed says whether a local part has a route in it: user%other, other!user, "user@other". A next hop that
+// trusts us with any recipient might follow it, and strangers would relay through the two of us.
+func routed(to string) bool {
+	return strings.ContainsAny(to[:strings.LastIndexByte(to, '@')], "%!@")
+}
+
+// sameHop says whether a hop can give a message to both of two recipients in one transaction.
+func sameHop(hop NextHop, a, b string) bool {
+	_, several := hop.(ByDomain)
+	return !several || verdict.Domain(a) == verdict.Domain(b)
+}
+
+// object asks the scanners that look at the envelope. A judge that panics could not tell.
 func (s *session) object(tx *transaction) {
 	j, ok := s.srv.Judge.(EnvelopeJudge)
 	if !ok {
@@ -174,30 +192,59 @@ func (s *session) object(tx *transaction) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.srv.Timeouts.judge())
 	defer cancel()
 	m := &verdict.Message{ID: tx.id, Peer: s.conn.peer(), Origin: s.conn.origin(), Envelope: tx.envelope, Received: time.Now()}
-	if r := j.JudgeEnvelope(ctx, m); r != nil && len(r.Runs) > 0 {
-		tx.early, tx.runs = r.Findings, r.Runs
+	r, err := shield(s.srv, "judge", func() (*verdict.Report, error) { return j.JudgeEnvelope(ctx, m), nil })
+	if err != nil {
+		r = failedReport(err)
 	}
+	if r == nil || len(r.Runs)+len(r.Findings) == 0 { // nobody looked
+		tx.early = tx.sender
+		return
+	}
+	tx.early = withSender(r, tx.sender)
+}
+
+// withSender adds to a report on the envelope what was said at MAIL and is not said again.
+func withSender(r, sender *verdict.Report) *verdict.Report {
+	if sender == nil {
+		return r
+	}
+	out := *r
+	out.Class = worse(r.Class, sender.Class)
+	out.Findings = slices.Clone(r.Findings)
+	for _, f := range sender.Findings {
+		if !slices.ContainsFunc(r.Findings, func(o verdict.Finding) bool { return o.Scanner == f.Scanner && o.Code == f.Code }) {
+			out.Findings = append(out.Findings, f)
+		}
+	}
+	return &out
 }
 
 // objection says whether what was found so far keeps this recipient out. What a policy would hold or
 // tag is left for the whole message.
 func (s *session) objection(tx *transaction, d *Domain) *Reply {
-	if len(tx.early) == 0 {
+	if tx.early == nil {
 		return nil
 	}
-	class := verdict.Highest(nil, tx.early)
-	switch d.Policy.Action(class) {
+	switch d.Policy.Action(tx.early.Class) {
 	case Reject:
-		return &Reply{Code: 550, Enhanced: EnhancedCode{5, 7, 1}, Text: "refused by policy (" + tx.id + ")", Err: because(tx.early)}
+		return &Reply{Code: 550, Enhanced: EnhancedCode{5, 7, 1}, Text: "refused by policy (" + tx.id + ")", Err: because(tx.early.Findings)}
 	case Defer:
-		return &Reply{Code: 451, Enhanced: EnhancedCode{4, 7, 1}, Text: "not accepted now, try again later (" + tx.id + ")", Err: because(tx.early)}
+		return &Reply{Code: 451, Enhanced: EnhancedCode{4, 7, 1}, Text: "not accepted now, try again later (" + tx.id + ")", Err: because(tx.early.Findings)}
 	}
 	return nil
 }
 
+// mostReasons bounds what one message can write into the log.
+const mostReasons = 20
+
+// because names the findings, for the log.
 func because(fs []verdict.Finding) error {
 	var b strings.Builder
 	for i, f := range fs {
+		if i == mostReasons {
+			fmt.Fprintf(&b, " and %d more", len(fs)-i)
+			break
+		}
 		if i > 0 {
 			b.WriteString(", ")
 		}
@@ -217,7 +264,7 @@ func (s *session) Data(r io.Reader) error {
 }
 
 // wire turns an error into what an engine sends: a Reply as it is, anything else as a temporary error
-// whose cause stays here. It returns nil only for a reply of class 2.
+// whose cause stays here. A reply of class 2 is an error too, with which the engines say its text.
 func wire(err error) error {
 	if err == nil {
 		return nil

@@ -22,7 +22,8 @@ import (
 type AllOrNone interface {
 	NextHop
 	// DeliverAll is Deliver, but if any recipient is refused nobody gets the message. The receipts then
-	// hold the refusals, and for the others a temporary reply that wraps ErrNotSent.
+	// hold the refusals, and for the others a temporary reply that wraps ErrNotSent. A hop that cannot
+	// promise that for these recipients sends nothing and returns an error that wraps ErrNotAllOrNone.
 	DeliverAll(ctx context.Context, e verdict.Envelope, body verdict.Source) ([]Receipt, error)
 }
 
@@ -30,6 +31,9 @@ var (
 	// ErrNotSent is the cause in the reply for a recipient who was not refused, but is not given the
 	// message since another one was.
 	ErrNotSent = errors.New("not sent, since another recipient was refused")
+	// ErrNotAllOrNone is what DeliverAll returns, having sent nothing, if it cannot promise all or none.
+	// The caller may still Deliver.
+	ErrNotAllOrNone = errors.New("relay: the next hop cannot promise all or none")
 	// ErrUncertain is a cause where the connection broke between the end of the data and the reply: the
 	// next hop may have the message, and another attempt may deliver it twice.
 	ErrUncertain = errors.New("the next hop may have taken the message")
@@ -247,8 +251,7 @@ func (s *SMTP) transact(ctx context.Context, e verdict.Envelope, body verdict.So
 		n := share(e.To, c.Extensions())
 		if all && n < len(e.To) {
 			s.pool.put(c)
-			return nil, &Reply{Code: 452, Enhanced: EnhancedCode{4, 5, 3}, Text: "too many recipients for the next hop",
-				Err: fmt.Errorf("next hop %s takes %d of %d at once", c.at, n, len(e.To))}
+			return overLimit(e.To, n, c.at), nil
 		}
 		part := e
 		part.To = e.To[:n]

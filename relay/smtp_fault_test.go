@@ -35,6 +35,7 @@ var faultCases = []struct {
 	{"EHLO 5,000 lines", relaytest.Fault{At: relaytest.AtHello, Lines: 5000, Reply: "250 X"}, []string{"error 451 4.5.0"}, nil, nil, 2},
 	{"MAIL 4xx", relaytest.Fault{At: relaytest.AtMail, Reply: "452 4.3.1 full"}, []string{"error 452 4.3.1"}, nil, nil, 1},
 	{"MAIL 5xx", relaytest.Fault{At: relaytest.AtMail, Reply: "550 5.1.8 who"}, []string{"error 550 5.1.8"}, nil, nil, 1},
+	{"MAIL 530 is about us", relaytest.Fault{At: relaytest.AtMail, Reply: "530 5.7.0 STARTTLS first"}, []string{"error 451 4.7.0"}, nil, nil, 1},
 	{"MAIL 421", relaytest.Fault{At: relaytest.AtMail, Reply: "421 4.3.2 bye"}, []string{"error 451 4.3.2"}, nil, nil, 2},
 	{"MAIL drop", relaytest.Fault{At: relaytest.AtMail, Drop: true}, []string{"error 451 4.4.2"}, nil, nil, 2},
 	{"MAIL split", relaytest.Fault{At: relaytest.AtMail, Split: true}, []string{"250 2.0.0", "250 2.0.0"}, nil, []string{"b", "c"}, 1},

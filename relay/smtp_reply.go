@@ -40,6 +40,15 @@ func receipts(to []verdict.Recipient, res smtpclient.Result, at candidate) ([]Re
 	return out, nil
 }
 
+// overLimit refuses the recipients beyond those that a hop takes at once, as it would do itself. The sender
+// then comes again with fewer.
+func overLimit(to []verdict.Recipient, most int, at candidate) []Receipt {
+	out := refuseAll(to, &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "not sent, try again", Err: ErrNotSent})
+	copy(out[most:], refuseAll(to[most:], &Reply{Code: 452, Enhanced: EnhancedCode{4, 5, 3}, Text: "too many recipients for the next hop",
+		Err: fmt.Errorf("next hop %s takes %d of %d at once", at, most, len(to))}))
+	return out
+}
+
 // fromHop is the reply of the next hop as we give it: 421 would say that we hang up.
 func fromHop(r smtpclient.Reply) *Reply {
 	if r.Code == 421 {
@@ -60,6 +69,9 @@ func hopReply(err *smtpclient.Error, at candidate) *Reply {
 		return temporary(EnhancedCode{4, 7, 5}, "TLS with the next hop failed")
 	case early && err.Reply != nil && err.Reply.Code/100 != 4:
 		return temporary(EnhancedCode{4, 4, 1}, "next hop not available") // it is not about the message
+	case err.Reply != nil && !err.Local && err.Reply.Code >= 530 && err.Reply.Code <= 538:
+		// RFC 4954 section 6, RFC 3207 section 4: it wants TLS or a password from us.
+		return temporary(EnhancedCode{4, 7, 0}, "next hop does not take mail from us")
 	case err.Reply != nil:
 		r := fromHop(*err.Reply)
 		r.Err = cause

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -31,7 +32,7 @@ func (s *Server) take(ctx context.Context, conn connection, tx *transaction, r i
 	o.Took = time.Since(start)
 	s.logDone(ctx, conn, &o)
 	if s.Trace.Done != nil {
-		s.Trace.Done(o)
+		s.hook("Done", func() { s.Trace.Done(o) })
 	}
 	return &smtp.SMTPError{Code: o.Reply.Code, EnhancedCode: smtp.EnhancedCode(o.Reply.Enhanced), Message: o.Reply.Text}
 }
@@ -83,6 +84,9 @@ func (s *Server) receive(tx *transaction, r io.Reader) (*content, error) {
 func (s *Server) decide(ctx context.Context, conn connection, tx *transaction, m *verdict.Message, o *Outcome) {
 	if r := s.inspect(tx, m); r != nil {
 		o.Reply, o.Action = r, Reject
+		if Temporary(r) {
+			o.Action = Defer
+		}
 		return
 	}
 	start := time.Now()
@@ -90,7 +94,7 @@ func (s *Server) decide(ctx context.Context, conn connection, tx *transaction, m
 	o.Judged, o.Report = time.Since(start), report
 	class, why := tx.domain.Policy.classify(m, report.Class)
 	if why != "" {
-		report.Findings = append(report.Findings, verdict.Finding{Scanner: "policy", Code: verdict.CodeListed, Class: class, Detail: why})
+		report.Findings = append(slices.Clip(report.Findings), verdict.Finding{Scanner: "policy", Code: verdict.CodeListed, Class: class, Detail: why})
 		report.Class = class
 	}
 	o.Class, o.Action = class, tx.domain.Policy.Action(class)
@@ -101,7 +105,7 @@ func (s *Server) decide(ctx context.Context, conn connection, tx *transaction, m
 	case Deliver, Tag:
 		s.deliver(ctx, conn, tx, m, o)
 	case Hold:
-		id, err := s.Hold.Hold(ctx, m, report)
+		id, err := s.hold(ctx, m, report)
 		if err != nil {
 			o.Reply = &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "cannot store the message now, try again later (" + m.ID + ")", Err: fmt.Errorf("hold: %w", err)}
 			return
@@ -112,6 +116,12 @@ func (s *Server) decide(ctx context.Context, conn connection, tx *transaction, m
 	default:
 		o.Reply = &Reply{Code: 451, Enhanced: EnhancedCode{4, 7, 1}, Text: "message could not be checked, try again later (" + m.ID + ")"}
 	}
+}
+
+func (s *Server) hold(ctx context.Context, m *verdict.Message, r *verdict.Report) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.store())
+	defer cancel()
+	return shield(s, "holder", func() (string, error) { return s.Hold.Hold(ctx, m, r) })
 }
 
 func accepted(id string) *Reply {
@@ -127,6 +137,12 @@ func (s *Server) inspect(tx *transaction, m *verdict.Message) *Reply {
 	} else if err != nil {
 		return &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "temporary problem, try again later (" + m.ID + ")", Err: err}
 	}
+	switch hidden, err := s.Headers.hidden(m, s.hostname); {
+	case err != nil:
+		return &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "temporary problem, try again later (" + m.ID + ")", Err: err}
+	case hidden:
+		return &Reply{Code: 554, Enhanced: EnhancedCode{5, 6, 0}, Text: "message refused: a line that is no header field among those that are (" + m.ID + ")"}
+	}
 	if up := tx.domain.Upstream; up.trusts(m.Peer.Addr.Addr()) {
 		if c, ok := up.origin(h); ok {
 			m.Origin = c
@@ -138,27 +154,41 @@ func (s *Server) inspect(tx *transaction, m *verdict.Message) *Reply {
 	return nil
 }
 
-// judge asks the judge. What it cannot say is Unknown.
+// judge asks the judge. What it cannot say is Unknown. The report is a copy: the judge may keep its own.
 func (s *Server) judge(ctx context.Context, tx *transaction, m *verdict.Message) *verdict.Report {
 	if s.Judge == nil {
 		return &verdict.Report{Findings: []verdict.Finding{{Code: verdict.CodeScannerNone, Detail: "the server has no judge"}}}
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.judge())
 	defer cancel()
-	report := s.Judge.Judge(ctx, m)
-	if report == nil {
-		report = &verdict.Report{}
+	r, err := shield(s, "judge", func() (*verdict.Report, error) { return s.Judge.Judge(ctx, m), nil })
+	if err != nil {
+		r = failedReport(err)
 	}
-	if len(tx.runs) > 0 { // what was found in the envelope can only make it worse
-		report.Runs = append(tx.runs, report.Runs...)
-		report.Findings = append(tx.early, report.Findings...)
-		if early := verdict.Highest(nil, tx.early); early > report.Class && report.Class != verdict.Unknown || early == verdict.Malicious {
-			report.Class = early
-		} else if early == verdict.Unknown && report.Class != verdict.Malicious {
-			report.Class = verdict.Unknown
-		}
+	var report verdict.Report
+	if r != nil {
+		report = *r
 	}
-	return report
+	if tx.early != nil { // what was found in the envelope can only make it worse
+		report.Runs = slices.Concat(tx.early.Runs, report.Runs)
+		report.Findings = slices.Concat(tx.early.Findings, report.Findings)
+		report.Class = worse(report.Class, tx.early.Class)
+	}
+	return &report
+}
+
+// failedReport is the report of a judge that panicked.
+func failedReport(err error) *verdict.Report {
+	return &verdict.Report{Findings: []verdict.Finding{{Code: verdict.CodeScannerPanic, Detail: "the judge panicked", Err: err}}}
+}
+
+// worse is the class of a message that two have judged. Nobody can tell Clean or Spam if one of them
+// could not, since that one might have found worse.
+func worse(a, b verdict.Class) verdict.Class {
+	if m := max(a, b); m == verdict.Malicious || a != verdict.Unknown && b != verdict.Unknown {
+		return m
+	}
+	return verdict.Unknown
 }
 
 func (s *Server) logRefused(ctx context.Context, tx *transaction, conn connection, err error) {

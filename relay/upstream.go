@@ -33,15 +33,7 @@ const (
 )
 
 // trusts says whether the peer may speak for others.
-func (u Upstream) trusts(peer netip.Addr) bool {
-	peer = peer.Unmap()
-	for _, n := range u.Nets {
-		if n.Contains(peer) {
-			return true
-		}
-	}
-	return false
-}
+func (u Upstream) trusts(peer netip.Addr) bool { return contains(u.Nets, peer) }
 
 // origin returns the client that the upstream vouches for. ok is false if it does not say.
 func (u Upstream) origin(h verdict.Header) (c verdict.Client, ok bool) {
@@ -62,6 +54,9 @@ func (u Upstream) origin(h verdict.Header) (c verdict.Client, ok bool) {
 	return verdict.Client{}, false
 }
 
+// noClient stands for the client of mail that began in the tenant itself.
+var noClient = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
 // forefrontClient reads "CIP:203.0.113.9;CTRY:NL;…;H:mail.example.org;PTR:…".
 func forefrontClient(report string) (c verdict.Client, ok bool) {
 	for field := range strings.SplitSeq(report, ";") {
@@ -70,7 +65,7 @@ func forefrontClient(report string) (c verdict.Client, ok bool) {
 		switch strings.ToUpper(key) {
 		case "CIP":
 			addr, err := netip.ParseAddr(strings.Trim(value, "[]"))
-			if err != nil || addr.Zone() != "" {
+			if err != nil || addr.Zone() != "" || addr == noClient {
 				return verdict.Client{}, false
 			}
 			c.Addr, ok = netip.AddrPortFrom(addr.Unmap(), 0), true

@@ -45,7 +45,7 @@ type Engine struct {
 }
 
 // Trace has hooks for metrics and logs. They are optional, called synchronously, from several
-// goroutines at once, and must not block.
+// goroutines at once, and must not block. What a hook that panics has to say is lost, and nothing else.
 type Trace struct {
 	ScanDone func(m *Message, run Run, findings []Finding)
 	Judged   func(m *Message, r *Report)
@@ -62,7 +62,7 @@ func (e *Engine) Judge(ctx context.Context, m *Message) *Report {
 	r.Class = e.merge(m, r)
 	r.Took = time.Since(start)
 	if e.Trace.Judged != nil {
-		e.Trace.Judged(m, r)
+		hook(func() { e.Trace.Judged(m, r) })
 	}
 	return r
 }
@@ -157,10 +157,16 @@ func (e *Engine) runAll(ctx context.Context, stop context.CancelFunc, m *Message
 		r.Runs[i] = a.run
 		r.Findings = append(r.Findings, a.findings...)
 		if e.Trace.ScanDone != nil {
-			e.Trace.ScanDone(m, a.run, a.findings)
+			hook(func() { e.Trace.ScanDone(m, a.run, a.findings) })
 		}
 	}
 	return r
+}
+
+// hook calls a hook of Trace. The answer is there already and must not be lost.
+func hook(f func()) {
+	defer func() { _ = recover() }()
+	f()
 }
 
 func isMalicious(fs []Finding) bool {

@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"log/slog"
 	"net"
 	"net/netip"
 
@@ -46,7 +47,8 @@ func main() {
 			}
 			return &relay.Domain{Name: domain, Next: others, Policy: policy, Group: "others"}, nil
 		}),
-		Judge: &verdict.Engine{Scanners: []verdict.Scanner{teststring.Scanner{}}},
+		Judge:  &verdict.Engine{Scanners: []verdict.Scanner{teststring.Scanner{}}},
+		Logger: slog.Default(),
 	}
 	ln, err := net.Listen("tcp", *listen)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"log/slog"
 	"net"
 	"os/signal"
 	"strings"
@@ -36,7 +37,8 @@ func main() {
 			Name: "example.net",
 			Next: &relay.SMTP{Hosts: []string{*next}, Hostname: "mx.gw.example"},
 		}},
-		Judge: &verdict.Engine{Scanners: []verdict.Scanner{verdict.Func("shout", shouts)}},
+		Judge:  &verdict.Engine{Scanners: []verdict.Scanner{verdict.Func("shout", shouts)}},
+		Logger: slog.Default(),
 	}
 	ln, err := net.Listen("tcp", *listen)
 	if err != nil {
