@@ -68,6 +68,10 @@ func (s *Server) deliver(ctx context.Context, conn connection, tx *transaction, 
 	receipts, err := s.send(ctx, tx.domain.Next, m.Envelope, body)
 	o.Delivered = time.Since(start)
 	o.Reply = s.answer(tx, m, receipts, err)
+	if err == nil && len(receipts) > 0 && receipts[0].Reply != nil {
+		r := receipts[0]
+		o.Hop = strings.TrimSpace(fmt.Sprintf("%s %d %s", r.Host, r.Reply.Code, clean(r.Reply.short(), 200)))
+	}
 	if tx.domain.Mode != Continuity || s.Queue == nil || !allTemporary(receipts, err) {
 		return
 	}
@@ -120,7 +124,7 @@ func (s *Server) answer(tx *transaction, m *verdict.Message, receipts []Receipt,
 		case notSent(r): // it would have been taken, without the refusal of another
 			same = false
 		case r.Reply == nil:
-			first, same = &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Err: fmt.Errorf("no reply for recipient %d", i+1)}, false
+			first, same = &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Err: fmt.Errorf("the next hop gave no reply for recipient %d", i+1)}, len(receipts) == 1
 		case first == nil:
 			first = r.Reply
 		default:
@@ -141,7 +145,11 @@ func (s *Server) answer(tx *transaction, m *verdict.Message, receipts []Receipt,
 func (s *Server) partial(tx *transaction, m *verdict.Message, receipts []Receipt) *Reply {
 	var refused []error
 	for i, r := range receipts {
-		if r.Accepted() || r.Reply == nil || notSent(r) {
+		if r.Accepted() || notSent(r) {
+			continue
+		}
+		if r.Reply == nil {
+			refused = append(refused, fmt.Errorf("recipient %d: the next hop gave no reply", i+1))
 			continue
 		}
 		refused = append(refused, fmt.Errorf("recipient %d: %w", i+1, r.Reply))
@@ -163,7 +171,7 @@ func (s *Server) passOn(err error, id string) *Reply {
 	var r *Reply
 	if !errors.As(err, &r) || r.Code < 400 || r.Code > 599 || r.Code == 421 {
 		// 421 would say that it is our connection that ends.
-		return &Reply{Code: 451, Enhanced: EnhancedCode{4, 4, 0}, Text: "the next hop cannot be reached now, try again later (" + id + ")", Err: err}
+		return &Reply{Code: 451, Enhanced: EnhancedCode{4, 4, 0}, Text: "the message could not be delivered now, try again later (" + id + ")", Err: err}
 	}
 	text := r.Text
 	if text == "" {

@@ -1,11 +1,15 @@
 package relay_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -215,4 +219,60 @@ func TestValid(t *testing.T) {
 	if err := (&relay.Server{Hostname: "mx.gw.example"}).Valid(); err != nil {
 		t.Error(err)
 	}
+}
+
+// The log finds a message by its id, and says what the next hop said. Addresses stand there at debug
+// level only.
+func TestLog(t *testing.T) {
+	t.Parallel()
+	for level, want := range map[slog.Level]bool{slog.LevelInfo: false, slog.LevelDebug: true} {
+		var b lockedBuffer
+		sink := &relaytest.Sink{}
+		c := greeted(t, serve(t, sink, func(s *relay.Server) {
+			s.Logger = slog.New(slog.NewJSONHandler(&b, &slog.HandlerOptions{Level: level}))
+		}))
+		id := regexp.MustCompile(`accepted as (\S+)`).FindStringSubmatch(c.mail("Message-ID: <1@ex.org>\r\n"+message("hello"), "250", "b@ex.net"))[1]
+		c.say("MAIL FROM:<a@ex.org>", "250")
+		c.say("RCPT TO:<b@other.example>", "550")
+		log := b.String()
+		for _, s := range []string{`"id":"` + id + `"`, `"hop":"` + sink.Addr() + ` 250 2.0.0`, `"took_ms":`, `"msg":"recipient refused"`, `"domain":"other.example"`} {
+			if !strings.Contains(log, s) {
+				t.Errorf("%v: no %s in\n%s", level, s, log)
+			}
+		}
+		for _, s := range []string{"a@ex.org", "b@ex.net", "b@other.example", "<1@ex.org>"} {
+			if strings.Contains(log, s) != want {
+				t.Errorf("%v: %s stands in the log: %v", level, s, !want)
+			}
+		}
+	}
+}
+
+// lockedBuffer is a buffer that a server may write to while a test reads it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// A Domain without a name cannot be told from another: it is deferred and not mixed up.
+func TestDomainWithoutName(t *testing.T) {
+	t.Parallel()
+	c := greeted(t, serve(t, &relaytest.Sink{}, func(s *relay.Server) {
+		d := s.Directory.(relay.Static)
+		d["nameless.net"] = &relay.Domain{Next: d["ex.net"].Next}
+	}))
+	c.say("MAIL FROM:<a@ex.org>", "250")
+	c.say("RCPT TO:<b@nameless.net>", "451 4.3.5")
 }

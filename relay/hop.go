@@ -33,6 +33,7 @@ func (f NextHopFunc) Deliver(ctx context.Context, e verdict.Envelope, body verdi
 // Receipt says what became of one recipient.
 type Receipt struct {
 	Recipient string // the address, as in the envelope
+	Host      string // who answered, for the log; empty if that is not known
 	// Reply is the next hop's answer: class 2 if it took responsibility for this recipient, else why not.
 	// Nil is not an acceptance.
 	Reply *Reply

@@ -40,6 +40,14 @@ func (r *Reply) Error() string {
 	return b.String()
 }
 
+// short is the reply without its code and cause: "5.7.1 no".
+func (r *Reply) short() string {
+	if r.Enhanced == (EnhancedCode{}) {
+		return r.Text
+	}
+	return r.Enhanced.String() + " " + r.Text
+}
+
 // Unwrap returns the cause.
 func (r *Reply) Unwrap() error { return r.Err }
 

@@ -64,8 +64,8 @@ type Server struct {
 
 	// Logger gets one record for each message, and for each refused connection and recipient. Nil logs nothing.
 	// The id of a record about a message is the one in our reply to it, in its <Prefix>-Id and in our
-	// Received field. There are no mail addresses, subjects or content in the records, unless a reply of the
-	// next hop, which is quoted, has them.
+	// Received field. Mail addresses stand in records of level debug only, unless a reply of the next hop,
+	// which is quoted, has them; content never.
 	Logger *slog.Logger
 	// Trace has optional hooks.
 	Trace Trace
@@ -115,6 +115,7 @@ type Outcome struct {
 	Action     Action
 	Report     *verdict.Report // nil if the message was refused before it was judged
 	Reply      *Reply          // to the sender
+	Hop        string          // what the next hop said to the first recipient, with its address: "192.0.2.7:25 250 2.0.0 queued as 4ABC"
 	Held       string          // the holder's id
 	Queued     bool
 	Judged     time.Duration // for the judge

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -82,19 +81,6 @@ func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
 	return nil
 }
 
-func (s *session) logRefused(to string, r *Reply) {
-	level := slog.LevelInfo
-	attrs := []slog.Attr{
-		slog.String("id", s.tx.id), slog.Any("peer", s.conn.addr()), slog.String("domain", verdict.Domain(to)),
-		slog.Int("code", r.Code), slog.String("reply", r.Enhanced.String()+" "+r.Text),
-	}
-	if r.Err != nil {
-		level = slog.LevelWarn
-		attrs = append(attrs, slog.Any("err", r.Err))
-	}
-	s.srv.log().LogAttrs(s.ctx, level, "recipient refused", attrs...)
-}
-
 func (s *session) rcpt(to string, opts *smtp.RcptOptions) *Reply {
 	if r := s.srv.admit.recipient(s.conn.addr()); r != nil {
 		return r
@@ -159,9 +145,11 @@ func (s *Server) lookup(ctx context.Context, to string) (*Domain, *Reply) {
 	case errors.Is(err, ErrUnknownDomain):
 		return nil, denied
 	case errors.Is(err, ErrUnverified):
-		return nil, &Reply{Code: 451, Enhanced: EnhancedCode{4, 7, 1}, Text: "this domain is not verified yet, try again later", Err: err}
+		return nil, &Reply{Code: 451, Enhanced: EnhancedCode{4, 7, 1}, Text: "the recipient domain is not verified yet, try again later", Err: err}
 	case err != nil:
 		return nil, &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "temporary problem, try again later", Err: fmt.Errorf("directory: %w", err)}
+	case d != nil && d.Name == "" && d.Group == "": // it could not be told from other domains without a name
+		return nil, &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 5}, Text: "temporary problem, try again later", Err: fmt.Errorf("directory: the Domain for %q has neither Name nor Group", domain)}
 	case d == nil || d.Next == nil:
 		return nil, &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 5}, Text: "temporary problem, try again later", Err: fmt.Errorf("directory: no next hop for %q", domain)}
 	}
@@ -232,25 +220,6 @@ func (s *session) objection(tx *transaction, d *Domain) *Reply {
 		return &Reply{Code: 451, Enhanced: EnhancedCode{4, 7, 1}, Text: "not accepted now, try again later (" + tx.id + ")", Err: because(tx.early.Findings)}
 	}
 	return nil
-}
-
-// mostReasons bounds what one message can write into the log.
-const mostReasons = 20
-
-// because names the findings, for the log.
-func because(fs []verdict.Finding) error {
-	var b strings.Builder
-	for i, f := range fs {
-		if i == mostReasons {
-			fmt.Fprintf(&b, " and %d more", len(fs)-i)
-			break
-		}
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(f.Scanner + " " + f.Code)
-	}
-	return errors.New(b.String())
 }
 
 // Data takes the content and answers for it.

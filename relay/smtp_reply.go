@@ -21,7 +21,7 @@ func receipts(to []verdict.Recipient, res smtpclient.Result, at candidate) ([]Re
 	own := false
 	var last *Reply
 	for i, r := range res.Recipients {
-		out[i] = Receipt{Recipient: to[i].Address, Reply: rest}
+		out[i] = Receipt{Recipient: to[i].Address, Host: at.String(), Reply: rest}
 		if r.Code == 0 {
 			continue
 		}

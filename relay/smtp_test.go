@@ -66,9 +66,10 @@ func TestSMTPDelivers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		host := s.Addr()
 		want := []relay.Receipt{
-			{Recipient: "b@ex.net", Reply: &relay.Reply{Code: 250, Enhanced: relay.EnhancedCode{2, 0, 0}, Text: "taken"}},
-			{Recipient: "c@ex.net", Reply: &relay.Reply{Code: 250, Enhanced: relay.EnhancedCode{2, 0, 0}, Text: "taken"}},
+			{Recipient: "b@ex.net", Host: host, Reply: &relay.Reply{Code: 250, Enhanced: relay.EnhancedCode{2, 0, 0}, Text: "taken"}},
+			{Recipient: "c@ex.net", Host: host, Reply: &relay.Reply{Code: 250, Enhanced: relay.EnhancedCode{2, 0, 0}, Text: "taken"}},
 		}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Error(d)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -30,7 +29,7 @@ func (s *Server) take(ctx context.Context, conn connection, tx *transaction, r i
 	o := Outcome{ID: tx.id, Domain: tx.domain.Name, Recipients: len(tx.envelope.To), Size: buf.Size()}
 	s.decide(ctx, conn, tx, m, &o)
 	o.Took = time.Since(start)
-	s.logDone(ctx, conn, &o)
+	s.logDone(ctx, conn, m, &o)
 	if s.Trace.Done != nil {
 		s.hook("Done", func() { s.Trace.Done(o) })
 	}
@@ -112,7 +111,7 @@ func (s *Server) decide(ctx context.Context, conn connection, tx *transaction, m
 		}
 		o.Held, o.Reply = id, accepted(m.ID)
 	case Reject:
-		o.Reply = &Reply{Code: 550, Enhanced: EnhancedCode{5, 7, 1}, Text: "message refused by policy (" + m.ID + ")"}
+		o.Reply = &Reply{Code: 550, Enhanced: EnhancedCode{5, 7, 1}, Text: "message refused for its content (" + m.ID + ")"}
 	default:
 		o.Reply = &Reply{Code: 451, Enhanced: EnhancedCode{4, 7, 1}, Text: "message could not be checked, try again later (" + m.ID + ")"}
 	}
@@ -189,43 +188,4 @@ func worse(a, b verdict.Class) verdict.Class {
 		return m
 	}
 	return verdict.Unknown
-}
-
-func (s *Server) logRefused(ctx context.Context, tx *transaction, conn connection, err error) {
-	s.log().LogAttrs(ctx, slog.LevelInfo, "message not received", slog.String("id", tx.id),
-		slog.String("domain", tx.domain.Name), slog.Any("peer", conn.addr()), slog.Any("err", err))
-}
-
-func (s *Server) logDone(ctx context.Context, conn connection, o *Outcome) {
-	level := slog.LevelInfo
-	if o.Reply.Err != nil {
-		level = slog.LevelWarn
-	}
-	log := s.log()
-	if !log.Enabled(ctx, level) {
-		return
-	}
-	attrs := []slog.Attr{
-		slog.String("id", o.ID), slog.String("domain", o.Domain), slog.Any("peer", conn.addr()),
-		slog.Int("recipients", o.Recipients), slog.Int64("size", o.Size),
-		slog.String("class", o.Class.String()), slog.String("action", o.Action.String()),
-		slog.Int("code", o.Reply.Code), slog.String("reply", o.Reply.Enhanced.String()+" "+o.Reply.Text),
-		slog.Duration("judged", o.Judged), slog.Duration("delivered", o.Delivered), slog.Duration("took", o.Took),
-	}
-	if o.Held != "" {
-		attrs = append(attrs, slog.String("held", o.Held))
-	}
-	if o.Queued {
-		attrs = append(attrs, slog.Bool("queued", true))
-	}
-	if o.Report != nil && len(o.Report.Findings) > 0 && o.Class != verdict.Clean {
-		attrs = append(attrs, slog.Any("findings", because(o.Report.Findings)))
-		for _, run := range o.Report.Failed() {
-			attrs = append(attrs, slog.Any("failed."+run.Scanner, run.Err))
-		}
-	}
-	if o.Reply.Err != nil {
-		attrs = append(attrs, slog.Any("err", o.Reply.Err))
-	}
-	log.LogAttrs(ctx, level, "message", attrs...)
 }

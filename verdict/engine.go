@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime/debug"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,7 +112,7 @@ func (e *Engine) mergeAll(m *Message, r *Report) (class Class) {
 		}
 		err := fmt.Errorf("the merge returned %v, which is no class", class)
 		if v != nil {
-			err = &panicError{v, debug.Stack()}
+			err = &panicError{v, panicPlace()}
 		}
 		r.Findings = append(r.Findings, Finding{Code: CodeScannerFailed, Detail: "the merge failed", Err: err})
 		class = Unknown
@@ -239,18 +241,34 @@ type call struct {
 // errEnded is what came of a scanner that called runtime.Goexit, as a test that fails does.
 var errEnded = errors.New("the scanner ended its goroutine")
 
-// panicError is a panic of a scanner, as an error with the stack of the place.
+// panicError is a panic of a scanner, as an error that names the place.
 type panicError struct {
 	value any
-	stack []byte
+	place string
 }
 
-func (p *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, p.stack) }
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %v, %s", p.value, p.place) }
+
+// panicPlace is where the panic came from that is being recovered.
+func panicPlace() string {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	for inside := false; ; {
+		f, more := frames.Next()
+		if inside && !strings.HasPrefix(f.Function, "runtime.") {
+			return fmt.Sprintf("in %s (%s:%d)", f.Function, filepath.Base(f.File), f.Line)
+		}
+		inside = inside || f.Function == "runtime.gopanic"
+		if !more {
+			return "at an unknown place"
+		}
+	}
+}
 
 func guard(ctx context.Context, s Scanner, m *Message, scan method) (fs []Finding, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			fs, err = nil, &panicError{v, debug.Stack()}
+			fs, err = nil, &panicError{v, panicPlace()}
 		}
 	}()
 	return scan(s, ctx, m)

@@ -204,8 +204,11 @@ func (s *hdrSection) cut(n int) {
 	s.flags |= hdrNoEnd
 }
 
+// isMboxLine says whether a first line is the envelope line of an mbox file. "From : a@example.org" is a
+// field with a blank before its colon.
 func isMboxLine(line string) bool {
-	return strings.HasPrefix(line, "From ") || strings.HasPrefix(line, ">From ")
+	rest, ok := strings.CutPrefix(strings.TrimPrefix(line, ">"), "From ")
+	return ok && !strings.HasPrefix(strings.TrimLeft(rest, " \t"), ":")
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }

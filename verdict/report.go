@@ -45,6 +45,21 @@ func (r *Report) Failed() []Run {
 	return out
 }
 
+// MarshalJSON writes class, findings, runs and took_ms. What is known about the sender is the message's to
+// show.
+func (r *Report) MarshalJSON() ([]byte, error) {
+	out := struct {
+		Class    Class     `json:"class"`
+		Findings []Finding `json:"findings"`
+		Runs     []Run     `json:"runs"`
+		TookMS   float64   `json:"took_ms"`
+	}{r.Class, r.Findings, r.Runs, milliseconds(r.Took)}
+	if out.Class > Malicious {
+		out.Class = Unknown
+	}
+	return json.Marshal(out)
+}
+
 // MarshalJSON writes the finding with lower-case keys and its error as text. A class or score that is
 // none, which an engine lets nobody report, is left out: one finding must not make a report unreadable.
 func (f Finding) MarshalJSON() ([]byte, error) {

@@ -33,9 +33,8 @@ func judge(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer body.Close()
-	report := engine.Judge(r.Context(), verdict.NewMessage(body))
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(map[string]any{"class": report.Class, "findings": report.Findings, "runs": report.Runs})
+	json.NewEncoder(w).Encode(engine.Judge(r.Context(), verdict.NewMessage(body)))
 }
 
 func main() {
