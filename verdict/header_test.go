@@ -78,7 +78,7 @@ var headerCases = []headerCase{
 	{"colon first", ": x\r\n\r\n", []headerField{{"", ": x"}}, "", []string{"header.bad-name"}},
 	{"mbox", "From a@b Mon Jan 1 10:00:00 2024\nA: 1\n\nx", []headerField{{"", "From a@b Mon Jan 1 10:00:00 2024"}, {"A", "1"}}, "x", []string{"header.mbox"}},
 	{"quoted mbox", ">From a@b Mon Jan 1\nA: 1\n\nx", []headerField{{"", ">From a@b Mon Jan 1"}, {"A", "1"}}, "x", []string{"header.mbox"}},
-	{"a blank before the colon of From", "From : a@b\nA: 1\n\nx", []headerField{{"From", "a@b"}, {"A", "1"}}, "x", []string{"header.space-before-colon"}},
+	{"a blank before the colon of From", "From : a@b\nA: 1\n\nx", []headerField{{"From", "a@b"}, {"A", "1"}}, "x", []string{"header.space-colon"}},
 	{"mbox later", "A: 1\nFrom a@b 10:00\n\nx", []headerField{{"A", "1"}, {"", "From a@b 10:00"}}, "x", []string{"header.bad-name"}},
 	{"missing empty line", "A: 1\r\nHello there\r\nB: 2\r\n", []headerField{{"A", "1"}}, "Hello there\r\nB: 2\r\n", []string{"header.no-colon", "header.no-end"}},
 	{"begins with a blank", " x\r\nA: 1\r\n\r\n", []headerField{{"", "x"}, {"A", "1"}}, "", []string{"header.fold-first"}},

@@ -26,6 +26,7 @@ import (
 var packages = map[string]string{
 	"postfix": "postfix", "smtp-source": "postfix", "smtp-sink": "postfix", "sendmail": "postfix",
 	"swaks": "swaks", "haproxy": "haproxy",
+	"knotd": "knot", "knotc": "knot", "keymgr": "knot", "nsd": "nsd", "nsd-control": "nsd", "unbound": "unbound", "unbound-control": "unbound",
 }
 
 // need skips the test if a program is missing.

@@ -40,6 +40,7 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the gateway."`
 	Check   checkCmd   `cmd:"" help:"Judge a configuration and its surroundings."`
 	Scan    scanCmd    `cmd:"" help:"Judge messages from files, folders, mailboxes or standard input."`
+	Domain  domainCmd  `cmd:"" help:"Prove domains, find out where their mail goes, and move it here and back."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -85,7 +86,7 @@ func parse(args []string, out, errw io.Writer) (command interface{ Run(*env) err
 		what := "postreeve --help"
 		var pe *kong.ParseError
 		if errors.As(err, &pe) && pe.Context != nil && pe.Context.Selected() != nil {
-			what = "postreeve " + pe.Context.Selected().Name + " --help"
+			what = pe.Context.Selected().FullPath() + " --help"
 		}
 		fmt.Fprintf(errw, "postreeve: %s\nSee %s for what there is.\n", show(err.Error()), what)
 		return nil, exitUsage

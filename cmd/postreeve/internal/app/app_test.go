@@ -101,10 +101,13 @@ func TestHelp(t *testing.T) {
 	if got := run(t, ""); got.code != 0 || !strings.Contains(got.out, "Begin with: postreeve try") {
 		t.Errorf("without arguments: %+v", got)
 	}
-	for _, command := range []string{"try", "serve", "check", "scan", "version"} {
+	for _, command := range []string{
+		"try", "serve", "check", "scan", "version", "domain", "domain add", "domain list", "domain show", "domain verify",
+		"domain discover", "domain cutover", "domain remove",
+	} {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()
-			got := run(t, "", command, "--help")
+			got := run(t, "", append(strings.Fields(command), "--help")...)
 			if got.code != 0 || !strings.Contains(got.out, "Example") || !strings.Contains(got.out, "postreeve "+command) {
 				t.Errorf("the help has no example or is none: %+v", got)
 			}
@@ -129,6 +132,7 @@ func TestUsage(t *testing.T) {
 		"no path":         {[]string{"scan"}, "postreeve scan --help"},
 		"hostile flag":    {[]string{"scan", "--\x1b[31m"}, `\x1b[31m`},
 		"bad port":        {[]string{"try", "--port", "70000"}, "65535"},
+		"no domain":       {[]string{"domain", "add", "-c", "x"}, "postreeve domain add --help"},
 		"bad timeout":     {[]string{"check", "-c", "x", "--timeout", "-1s"}, "--timeout"},
 		"config errors":   {[]string{"serve", "-c", "../config/testdata/bad_keys.yaml"}, "bad_keys.yaml:1:1: hostnam: unknown key: did you mean hostname?"},
 	} {

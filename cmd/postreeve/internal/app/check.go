@@ -96,7 +96,7 @@ func (c *checkCmd) all(ctx context.Context) []checked {
 	if cfg == nil {
 		return lines
 	}
-	k := &checker{cfg: cfg, timeout: c.Timeout, resolver: newResolver(cfg.DNS)}
+	k := &checker{cfg: cfg, timeout: c.Timeout, resolver: newResolver(cfg.DNS.Servers)}
 	probes := k.probes()
 	found := make([][]checked, len(probes))
 	limit := make(chan struct{}, 32) // not a connection to every hop of ten thousand domains at once

@@ -25,7 +25,7 @@ type checker struct {
 
 // probes lists everything to look at, in the order in which it is shown.
 func (k *checker) probes() []probe {
-	out := []probe{k.secrets, k.state}
+	out := []probe{k.secrets, k.state, k.ownership}
 	for _, addr := range k.cfg.Listen {
 		out = append(out, func(ctx context.Context) []checked { return k.port(ctx, "listen", addr) })
 	}
@@ -33,7 +33,7 @@ func (k *checker) probes() []probe {
 		out = append(out, func(ctx context.Context) []checked { return k.port(ctx, "metrics", k.cfg.Metrics) })
 	}
 	out = append(out, k.certificate, k.scanners)
-	for _, s := range k.cfg.DNS {
+	for _, s := range k.cfg.DNS.Servers {
 		out = append(out, func(ctx context.Context) []checked { return k.dnsServer(ctx, s) })
 	}
 	out = append(out, k.name)
@@ -51,6 +51,9 @@ func (k *checker) secrets(context.Context) []checked {
 		if _, err := d.Token.Read(); err != nil {
 			out = append(out, one("secret", d.Name, stateFail, err.Error(), "make the token readable for the user that runs the gateway")...)
 		}
+	}
+	if _, err := k.cfg.Verification.Key.Read(); err != nil {
+		out = append(out, one("secret", "verification.key", stateFail, err.Error(), "make the key readable for the user that runs the gateway")...)
 	}
 	return out
 }

@@ -28,6 +28,7 @@ type gateway struct {
 	front   *front
 	metrics *metrics.Metrics // nil without
 	spool   *verdict.Spool
+	proofs  *proofs
 
 	listeners []net.Listener
 	web       *http.Server
@@ -38,9 +39,10 @@ type gateway struct {
 
 // newGateway makes a gateway that listens and does not accept yet. ctx ends when it is to drain.
 func newGateway(ctx context.Context, c *config.Config, log *slog.Logger, level *slog.LevelVar) (_ *gateway, err error) {
-	g := &gateway{log: log, level: level, front: newFront(ctx, log)}
+	g := &gateway{log: log, level: level, front: newFront(ctx, log), proofs: newProofs(log)}
 	if c.Metrics != "" {
 		g.metrics = metrics.New(readBuild().Version)
+		g.metrics.Domains(g.proofs.count)
 	}
 	if dir := tempDir(c); dir != "" {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -48,7 +50,7 @@ func newGateway(ctx context.Context, c *config.Config, log *slog.Logger, level *
 		}
 	}
 	g.spool = &verdict.Spool{Memory: c.Spool.Message, Total: c.Spool.Total, Dir: tempDir(c)}
-	s, err := newSetup(c, nil, log, g.engineTrace())
+	s, err := newSetup(c, nil, g.proofs, log, g.engineTrace())
 	if err != nil {
 		return nil, err
 	}
@@ -60,8 +62,12 @@ func newGateway(ctx context.Context, c *config.Config, log *slog.Logger, level *
 	defer func() {
 		if err != nil {
 			g.closeListeners()
+			g.proofs.close()
 		}
 	}()
+	if err := g.proofs.follow(ctx, c); err != nil {
+		return nil, err
+	}
 	for _, addr := range c.Listen {
 		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 		if err != nil {
@@ -175,6 +181,7 @@ func (g *gateway) drain(patience time.Duration) {
 	}
 	done := make(chan struct{})
 	go func() {
+		g.proofs.close()
 		g.front.wait()
 		close(done)
 	}()
@@ -195,12 +202,15 @@ func (g *gateway) reload() error {
 	if err != nil {
 		return err
 	}
-	s, err := newSetup(c, old, g.log, g.engineTrace())
+	s, err := newSetup(c, old, g.proofs, g.log, g.engineTrace())
 	if err != nil {
 		return err
 	}
 	srv := g.server(c)
 	if err := srv.Valid(); err != nil {
+		return err
+	}
+	if err := g.proofs.follow(g.front.ctx, c); err != nil {
 		return err
 	}
 	now, was := restartKeys(c), restartKeys(old.config)

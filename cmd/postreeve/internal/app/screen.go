@@ -94,11 +94,11 @@ func classStyle(c verdict.Class) string {
 // show makes text from outside safe for a terminal: control characters, format characters that turn the
 // direction of writing, and broken UTF-8 are spelled out.
 func show(s string) string {
-	q := strconv.QuoteToGraphic(s)
-	q = q[1 : len(q)-1]
-	if len(q) == len(s) {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsGraphic(r) }) {
 		return s
 	}
+	q := strconv.QuoteToGraphic(s)
+	q = q[1 : len(q)-1]
 	return strings.ReplaceAll(q, `\"`, `"`)
 }
 

@@ -114,17 +114,12 @@ func TestServe(t *testing.T) {
 		t.Errorf("no place for temporary files: %v", err)
 	}
 	_, url, _ := strings.Cut(strings.TrimSpace(s.out.String()), "metrics on ")
-	res, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, _ := io.ReadAll(res.Body)
+	text := fetch(t, url)
 	for _, want := range []string{
 		`postreeve_messages_total{action="deliver",class="clean",reply="2xx"} 1`, `postreeve_messages_total{action="reject",class="malicious",reply="5xx"} 1`,
 		`postreeve_connections_total 6`, `postreeve_scanner_runs_total{outcome="done",scanner="structure"} 4`, `postreeve_judge_seconds_count 4`,
 	} {
-		if !strings.Contains(string(text), want) {
+		if !strings.Contains(text, want) {
 			t.Errorf("the metrics lack %q", want)
 		}
 	}
@@ -132,6 +127,21 @@ func TestServe(t *testing.T) {
 	if log := s.log.String(); !strings.Contains(log, `"msg":"ended"`) || !strings.Contains(log, "say verification: waived") {
 		t.Errorf("log: %s", log)
 	}
+}
+
+// fetch gets a page.
+func fetch(t testing.TB, url string) string {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // greeting opens a connection and returns what the gateway says first.
@@ -262,9 +272,9 @@ func TestServeCannot(t *testing.T) {
 		"no certificate": {configFor("192.0.2.1:25", "tls: {cert: none.pem, key: none.pem}"), "none.pem"},
 		"no state":       {configFor("192.0.2.1:25", "state: /dev/null/x"), "state: mkdir"},
 		"no token": {
-			configFor("192.0.2.1:25", "") + "  ex.org: {next-hop: 192.0.2.1, token: \"env:POSTREEVE_TEST_NO_SUCH_VARIABLE\"}\n", "domains.ex.org: secret env:",
+			configFor("192.0.2.1:25", "") + "  ex.org: {next-hop: 192.0.2.1, verification: waived, token: \"env:POSTREEVE_TEST_NO_SUCH_VARIABLE\"}\n", "domains.ex.org: secret env:",
 		},
-		"no roots": {configFor("192.0.2.1:25", "") + "  ex.org: {next-hop: 192.0.2.1, tls: {mode: verify, roots: none.pem}}\n", "tls.roots"},
+		"no roots": {configFor("192.0.2.1:25", "") + "  ex.org: {next-hop: 192.0.2.1, verification: waived, tls: {mode: verify, roots: none.pem}}\n", "tls.roots"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
+	"github.com/postreeve/postreeve/dnsverify"
 	"github.com/postreeve/postreeve/relay"
 	"github.com/postreeve/postreeve/verdict"
 	"github.com/postreeve/postreeve/verdict/teststring"
@@ -29,12 +30,13 @@ import (
 // setup is what one reading of the configuration gives: all that a reload exchanges at once. It does
 // not change once it is made.
 type setup struct {
-	config   *config.Config
-	domains  relay.Static
-	unproven map[string]bool // names of domains
-	engine   *verdict.Engine
-	cert     *relay.CertFile // nil without TLS
-	hops     map[hopKey]*relay.SMTP
+	config  *config.Config
+	domains relay.Static
+	claims  map[string]dnsverify.Key // of domains that have to be proven, by name
+	proofs  *proofs
+	engine  *verdict.Engine
+	cert    *relay.CertFile // nil without TLS
+	hops    map[hopKey]*relay.SMTP
 }
 
 // hopKey tells next hops apart: domains with the same key share connections.
@@ -42,8 +44,8 @@ type hopKey struct{ route, hostname, dns string }
 
 // newSetup makes everything that a configuration asks for but listeners. Next hops that old has already
 // are taken over with their connections. The error has all that is wrong.
-func newSetup(c *config.Config, old *setup, log *slog.Logger, trace verdict.Trace) (*setup, error) {
-	s := &setup{config: c, domains: relay.Static{}, unproven: map[string]bool{}, hops: map[hopKey]*relay.SMTP{}}
+func newSetup(c *config.Config, old *setup, pr *proofs, log *slog.Logger, trace verdict.Trace) (*setup, error) {
+	s := &setup{config: c, domains: relay.Static{}, claims: map[string]dnsverify.Key{}, proofs: pr, hops: map[hopKey]*relay.SMTP{}}
 	s.engine = newEngine(c, trace)
 	var errs []error
 	if c.TLS != nil {
@@ -52,7 +54,7 @@ func newSetup(c *config.Config, old *setup, log *slog.Logger, trace verdict.Trac
 			errs = append(errs, err)
 		}
 	}
-	resolver := newResolver(c.DNS)
+	resolver := newResolver(c.DNS.Servers)
 	for _, d := range c.Domains {
 		if err := s.addDomain(d, old, resolver, log); err != nil {
 			errs = append(errs, fmt.Errorf("domains.%s: %w", d.Name, err))
@@ -73,7 +75,7 @@ func (s *setup) addDomain(d *config.Domain, old *setup, resolver relay.Resolver,
 	if err != nil {
 		return err
 	}
-	key := hopKey{string(route), s.config.Hostname, strings.Join(s.config.DNS, " ")}
+	key := hopKey{string(route), s.config.Hostname, strings.Join(s.config.DNS.Servers, " ")}
 	if s.hops[key] == nil && old != nil && d.Route.TLSRoot == "" {
 		if hop := old.hops[key]; hop != nil {
 			s.hops[key] = hop
@@ -93,7 +95,9 @@ func (s *setup) addDomain(d *config.Domain, old *setup, resolver relay.Resolver,
 		return err
 	}
 	s.domains[d.Name] = dom
-	s.unproven[d.Name] = !d.Verified
+	if !d.Waived {
+		s.claims[d.Name] = dnsverify.Key{Tenant: d.Tenant, Domain: d.Claim(), Region: s.config.Verification.Region}
+	}
 	return nil
 }
 
@@ -237,10 +241,15 @@ func (s *setup) Lookup(ctx context.Context, domain string) (*relay.Domain, error
 		domain = ascii
 	}
 	d, err := s.domains.Lookup(ctx, domain)
-	if err == nil && s.unproven[d.Name] {
-		return nil, fmt.Errorf("%w: if you know that %s is yours, say verification: waived in the configuration", relay.ErrUnverified, d.Name)
+	if err != nil {
+		return nil, err
 	}
-	return d, err
+	if k, ok := s.claims[d.Name]; ok {
+		if why := s.proofs.refuses(k); why != "" {
+			return nil, fmt.Errorf("%w: %s", relay.ErrUnverified, why)
+		}
+	}
+	return d, nil
 }
 
 // close ends the connections to next hops.

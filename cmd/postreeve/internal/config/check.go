@@ -40,6 +40,7 @@ func (d *decoder) check(c *Config) {
 	}
 	d.patience(c)
 	d.engine(c)
+	d.ownership(c)
 	for _, dom := range c.Domains {
 		d.loops(c, dom)
 	}

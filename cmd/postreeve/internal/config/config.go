@@ -37,7 +37,9 @@ type Config struct {
 	Spool      Spool
 	Timeouts   relay.Timeouts
 	Headers    relay.Headers
-	DNS        []string // host:port of resolvers; empty: the system's
+	DNS        DNS
+
+	Verification Verification
 
 	Scanners []Scanner // nil: all built-ins; empty: everything is called clean
 	Scan     Scan
@@ -83,7 +85,8 @@ type Scan struct {
 type Domain struct {
 	Name     string // in lower case and ASCII; behind a dot it stands for all subdomains
 	Route    Route
-	Verified bool // false: its recipients are deferred
+	Waived   bool   // false: its recipients are deferred until its ownership is proven
+	Tenant   string // whose it is; never empty
 	Mode     relay.Mode
 	Policy   relay.Policy
 	Upstream relay.Upstream

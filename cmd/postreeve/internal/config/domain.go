@@ -47,7 +47,8 @@ func (d *decoder) domain(dom *Domain, v value, base string) {
 		"private":      boolean(&dom.Route.Private),
 		"connections":  natural(&dom.Route.Conns, 10_000),
 		"mode":         mode(&dom.Mode),
-		"verification": oneOf(&dom.Verified, map[string]bool{"waived": true, "required": false}),
+		"verification": oneOf(&dom.Waived, map[string]bool{"waived": true, "required": false}),
+		"tenant":       text(&dom.Tenant, account),
 		"connection":   oneOf(&conn, map[string]string{"mx": "mx", "m365": "m365", "gworkspace": "gworkspace"}),
 		"policy":       policy(&dom.Policy),
 		"token":        secret(&dom.Token, base),
@@ -56,9 +57,6 @@ func (d *decoder) domain(dom *Domain, v value, base string) {
 	dom.Route.Hosts = strings.Join(hosts, " ")
 	d.route(dom, v, mx)
 	d.connection(dom, v, conn)
-	if !dom.Verified {
-		d.warn(v.path, "its ownership is not proven, so its recipients are deferred with 451 4.7.1: if you know that it is yours, say verification: waived")
-	}
 }
 
 // route sees to it that there is exactly one way for the mail.

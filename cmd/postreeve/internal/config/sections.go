@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"log/slog"
-	"net"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -19,28 +18,29 @@ func (d *decoder) config(c *Config, v value, base string) {
 	}
 	file := path(base)
 	d.mapping(v, fields{
-		"hostname":   text(&c.Hostname, hostname),
-		"listen":     some(&c.Listen, listenAddr),
-		"state":      text(&c.State, file),
-		"engine":     oneOf(&c.Engine, map[string]string{"strict": "strict", "go-smtp": "go-smtp"}),
-		"tls":        serverTLS(&c.TLS, file),
-		"clients":    texts(&c.Clients, prefix),
-		"proxies":    texts(&c.Proxies, prefix),
-		"xclient":    texts(&c.XClient, prefix),
-		"normalize":  boolean(&c.Normalize),
-		"postmaster": text(&c.Postmaster, mailbox),
-		"log":        logging(&c.Log),
-		"metrics":    text(&c.Metrics, listenAddr),
-		"limits":     limits(&c.Limits),
-		"spool":      spool(&c.Spool),
-		"timeouts":   timeouts(&c.Timeouts),
-		"headers":    headers(&c.Headers),
-		"dns":        dns(&c.DNS),
-		"scanners":   scanners(&c.Scanners),
-		"scan":       scan(&c.Scan),
-		"domains":    domains(&c.Domains, base),
-		"database":   needsStore,
-		"bodies":     needsStore,
+		"hostname":     text(&c.Hostname, hostname),
+		"listen":       some(&c.Listen, listenAddr),
+		"state":        text(&c.State, file),
+		"engine":       oneOf(&c.Engine, map[string]string{"strict": "strict", "go-smtp": "go-smtp"}),
+		"tls":          serverTLS(&c.TLS, file),
+		"clients":      texts(&c.Clients, prefix),
+		"proxies":      texts(&c.Proxies, prefix),
+		"xclient":      texts(&c.XClient, prefix),
+		"normalize":    boolean(&c.Normalize),
+		"postmaster":   text(&c.Postmaster, mailbox),
+		"log":          logging(&c.Log),
+		"metrics":      text(&c.Metrics, listenAddr),
+		"limits":       limits(&c.Limits),
+		"spool":        spool(&c.Spool),
+		"timeouts":     timeouts(&c.Timeouts),
+		"headers":      headers(&c.Headers),
+		"dns":          dns(&c.DNS),
+		"verification": verification(&c.Verification, base),
+		"scanners":     scanners(&c.Scanners),
+		"scan":         scan(&c.Scan),
+		"domains":      domains(&c.Domains, base),
+		"database":     needsStore,
+		"bodies":       needsStore,
 	})
 }
 
@@ -128,17 +128,6 @@ func headers(h *relay.Headers) reader {
 				return "", errors.New(strings.TrimPrefix(err.Error(), "relay: "))
 			}
 			return s, nil
-		})})
-	}
-}
-
-func dns(dst *[]string) reader {
-	return func(d *decoder, v value) {
-		d.mapping(v, fields{"servers": some(dst, func(s string) (string, error) {
-			if host, err := hostOrIP(strings.Trim(s, "[]")); err == nil {
-				return net.JoinHostPort(host, "53"), nil
-			}
-			return hopAddr(s)
 		})})
 	}
 }

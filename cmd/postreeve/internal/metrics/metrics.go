@@ -120,3 +120,23 @@ func (m *Metrics) Reloaded(ok bool) {
 		m.reloads.WithLabelValues("failed").Inc()
 	}
 }
+
+// Domains has the number of domains in each state of their proof asked for when the metrics are read.
+func (m *Metrics) Domains(count func() map[string]int) {
+	m.registry.MustRegister(domains{prometheus.NewDesc("postreeve_domains", "Domains by the state of their proof.", []string{"state"}, nil), count})
+}
+
+type domains struct {
+	desc  *prometheus.Desc
+	count func() map[string]int
+}
+
+// Describe implements prometheus.Collector.
+func (d domains) Describe(ch chan<- *prometheus.Desc) { ch <- d.desc }
+
+// Collect implements prometheus.Collector.
+func (d domains) Collect(ch chan<- prometheus.Metric) {
+	for state, n := range d.count() {
+		ch <- prometheus.MustNewConstMetric(d.desc, prometheus.GaugeValue, float64(n), state)
+	}
+}
