@@ -174,7 +174,7 @@ func sameHop(hop NextHop, a, b string) bool {
 // object asks the scanners that look at the envelope. A judge that panics could not tell.
 func (s *session) object(tx *transaction) {
 	j, ok := s.srv.Judge.(EnvelopeJudge)
-	if !ok {
+	if e, plain := s.srv.Judge.(*verdict.Engine); !ok || plain && !e.JudgesEnvelopes() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.srv.Timeouts.judge())

@@ -66,28 +66,40 @@ func (r *stampedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo hands the large rest of the body on in the slices in which it lies.
+// WriteTo hands everything on in the slices in which it lies, as soon as nothing more is left out.
 func (r *stampedReader) WriteTo(w io.Writer) (int64, error) {
-	var total int64
-	buf := make([]byte, 4096)
-	for len(r.head) > 0 || len(r.cut) > 0 {
-		n, err := r.Read(buf)
-		if n > 0 {
-			m, werr := w.Write(buf[:n])
-			total += int64(m)
-			if werr != nil {
-				return total, werr
-			}
-		}
-		if err == io.EOF {
-			return total, nil
-		}
-		if err != nil {
+	n, err := w.Write(r.head)
+	total := int64(n)
+	if r.head = r.head[n:]; err != nil {
+		return total, err
+	}
+	if len(r.cut) > 0 {
+		n, err := r.writeCut(w)
+		if total += n; err != nil {
 			return total, err
 		}
 	}
-	n, err := io.Copy(w, r.body)
-	return total + n, err
+	m, err := io.Copy(w, r.body)
+	return total + m, err
+}
+
+// writeCut writes up to the end of the last range that is left out.
+func (r *stampedReader) writeCut(w io.Writer) (total int64, err error) {
+	buf := make([]byte, 4096)
+	for len(r.cut) > 0 {
+		n, rerr := r.Read(buf)
+		m, err := w.Write(buf[:n])
+		if total += int64(m); err != nil {
+			return total, err
+		}
+		if rerr == io.EOF {
+			return total, nil
+		}
+		if rerr != nil {
+			return total, rerr
+		}
+	}
+	return total, nil
 }
 
 func (r *stampedReader) Close() error { return r.body.Close() }

@@ -69,9 +69,16 @@ func (e *Engine) Judge(ctx context.Context, m *Message) *Report {
 	return r
 }
 
+// JudgesEnvelopes says whether any of the scanners looks at envelopes. If not, JudgeEnvelope has nothing to
+// say and need not be called.
+func (e *Engine) JudgesEnvelopes() bool { return slices.ContainsFunc(e.Scanners, HasEnvelope) }
+
 // JudgeEnvelope asks the scanners that are EnvelopeScanners about what MAIL and RCPT have said so far.
 // The class is Clean if none objects, also if there is none: the content is still to be judged.
 func (e *Engine) JudgeEnvelope(ctx context.Context, m *Message) *Report {
+	if !e.JudgesEnvelopes() {
+		return &Report{Class: Clean}
+	}
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(e.Timeout, 30*time.Second))
 	defer cancel()
