@@ -95,7 +95,7 @@ func TestJudgeBadMerge(t *testing.T) {
 		"panics":   func(*verdict.Message, []verdict.Finding) verdict.Class { panic("ouch") },
 		"no class": func(*verdict.Message, []verdict.Finding) verdict.Class { return 200 },
 	} {
-		e := &verdict.Engine{Scanners: []verdict.Scanner{verdict.Nothing}, Merge: merge}
+		e := &verdict.Engine{Scanners: []verdict.Scanner{envelopeScanner{verdict.Nothing}}, Merge: merge}
 		for way, judge := range map[string]func(context.Context, *verdict.Message) *verdict.Report{"judge": e.Judge, "envelope": e.JudgeEnvelope} {
 			r := judge(t.Context(), verdict.NewMessage(mail))
 			if r.Class != verdict.Unknown || len(r.Findings) != 1 || r.Findings[0].Err == nil {
