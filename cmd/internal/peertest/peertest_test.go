@@ -28,12 +28,9 @@ func TestBetweenTwoPostfix(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(boxes) })
-	sh(t, `chown postfix "$1"; chmod 700 "$1"`, boxes)
-	uid := strings.TrimSpace(sh(t, "id -u postfix"))
-
-	// Postfix refuses to deliver to its own user, so nobody's boxes belong to "nobody".
-	sh(t, `chown nobody "$1"`, boxes)
-	uid = strings.TrimSpace(sh(t, "id -u nobody"))
+	// Postfix refuses to deliver as its own user, so the boxes belong to nobody.
+	sh(t, `chown nobody "$1"; chmod 700 "$1"`, boxes)
+	uid := strings.TrimSpace(sh(t, "id -u nobody"))
 
 	down, up := free(t), free(t)
 	postfix(t, down, fmt.Sprintf(`myhostname = down.example

@@ -68,6 +68,7 @@ func newGateway(ctx context.Context, c *config.Config, log *slog.Logger, level *
 	if err := g.proofs.follow(ctx, c); err != nil {
 		return nil, err
 	}
+	s.warnUnproven(log)
 	for _, addr := range c.Listen {
 		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 		if err != nil {
@@ -226,6 +227,7 @@ func (g *gateway) reload() error {
 		g.front.use(srv, g.listeners[0].Addr())
 	}
 	logWarnings(g.log, c)
+	s.warnUnproven(g.log)
 	g.log.Info("configuration reloaded", "file", c.File, "domains", len(c.Domains), "scanners", len(s.engine.Scanners), "new_server", fresh)
 	return nil
 }

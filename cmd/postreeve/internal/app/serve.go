@@ -23,6 +23,8 @@ type serveCmd struct {
 func (serveCmd) Help() string {
 	return `Takes mail until SIGTERM or SIGINT, then lets transactions under way finish (timeouts.drain, 30 s) and exits 0; a second signal ends it at once. SIGHUP or a changed file reloads the configuration without dropping a connection; one with errors is refused and the old one stays in force. What needs a new start is said in the log: listen, metrics, state, spool, log.format.
 
+Mail for a domain that was never proven is deferred with 451 4.7.1: see postreeve domain --help. What is proven is looked at every day, and a failure of DNS takes no mail away.
+
 The log goes to standard error; one line on standard output says when it is ready. GOMEMLIMIT and GOGC have their usual meaning and defaults.
 
 Example:
@@ -39,6 +41,7 @@ Exit codes: 0 drained, 1 could not serve, 64 wrong configuration.`
 
 // Run serves until the context ends.
 func (c *serveCmd) Run(e *env) error {
+	seen := stamps([]string{c.Config}) // before it is read: what changes from here on is a change
 	cfg, err := config.Load(c.Config)
 	if err != nil {
 		return err
@@ -57,7 +60,7 @@ func (c *serveCmd) Run(e *env) error {
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		watch(ctx, func() []string { return g.live.cur.Load().files() }, hup, log, func(why string) {
+		watch(ctx, seen, func() []string { return g.live.cur.Load().files() }, hup, log, func(why string) {
 			log.Info("reading the configuration again", "why", why)
 			err := g.reload()
 			if err != nil {
@@ -73,7 +76,11 @@ func (c *serveCmd) Run(e *env) error {
 	err = g.run()
 	e.unhook()
 	sdNotify("STOPPING=1", log)
-	log.Info("ending", "err", err)
+	if err != nil {
+		log.Error("ending", "err", err)
+	} else {
+		log.Info("ending")
+	}
 	cancel()
 	<-watched
 	g.drain(cmp.Or(cfg.Timeouts.Drain, 30*time.Second) + 5*time.Second)

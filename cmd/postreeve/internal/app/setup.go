@@ -252,6 +252,21 @@ func (s *setup) Lookup(ctx context.Context, domain string) (*relay.Domain, error
 	return d, nil
 }
 
+// warnUnproven says which domains wait for their proof, as far as a log record is the place for it.
+func (s *setup) warnUnproven(log *slog.Logger) {
+	var names []string
+	for name, k := range s.claims {
+		if s.proofs.refuses(k) != "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	if len(names) > 0 {
+		log.Warn("mail for domains that are not proven is deferred with 451 4.7.1: see postreeve domain list",
+			"domains", len(names), "first", strings.Join(names[:min(len(names), 10)], " "))
+	}
+}
+
 // close ends the connections to next hops.
 func (s *setup) close() {
 	for _, hop := range s.hops {

@@ -47,16 +47,25 @@ func changed(was, now map[string]stamp) string {
 
 // watch calls reload when one of files() has changed, and at each value from hup. It looks at the
 // directories, since editors and orchestrators replace files instead of writing into them, and every few
-// seconds at the files themselves, since not every file system tells.
-func watch(ctx context.Context, files func() []string, hup <-chan os.Signal, log *slog.Logger, reload func(why string)) {
+// seconds at the files themselves, since not every file system tells. Files that are in seen already have
+// changed if they are not as they were then.
+func watch(ctx context.Context, seen map[string]stamp, files func() []string, hup <-chan os.Signal, log *slog.Logger, reload func(why string)) {
 	events, closeEvents := notify(files(), log)
 	defer closeEvents()
 	tick := time.NewTicker(polled)
 	defer tick.Stop()
-	seen := stamps(files())
+	for f, s := range stamps(files()) {
+		if _, ok := seen[f]; !ok {
+			seen[f] = s
+		}
+	}
+	at := make(chan struct{}) // once, for what has changed before anybody watched
+	close(at)
 	for {
 		why := ""
 		select {
+		case <-at:
+			at = nil
 		case <-ctx.Done():
 			return
 		case <-hup:
