@@ -262,6 +262,7 @@ func (pl *Planner) lookRecord(ctx context.Context, p *Plan, s *Step) (StepState,
 type view struct {
 	server string
 	mx     []MXRecord
+	cached bool // a resolver: it may have an older set for as long as its TTL says
 }
 
 // views asks every authoritative server for the MX records, and the resolvers too if asked to. A server that does
@@ -298,11 +299,19 @@ func (pl *Planner) views(ctx context.Context, domain string, resolvers bool) ([]
 		for _, res := range c.resolvers() {
 			r, err := c.ask(ctx, res, domain, dns.TypeMX, recursive)
 			if err == nil && (r.rcode == dns.RcodeSuccess || r.rcode == dns.RcodeNameError) {
-				out = append(out, view{"resolver " + addrText(res), mxSet(r, domain)})
+				out = append(out, view{"resolver " + addrText(res), mxSet(r, domain), true})
 			}
 		}
 	}
 	return out, nil
+}
+
+// longest is the longest time for which a set may still be in a cache.
+func longest(set []MXRecord) (ttl time.Duration) {
+	for _, m := range set {
+		ttl = max(ttl, m.TTL)
+	}
+	return ttl
 }
 
 func mxSet(r *reply, domain string) (out []MXRecord) {
@@ -334,6 +343,10 @@ func (p *Plan) lookMX(s *Step, views []view) StepState {
 		}
 		if st.Progress == StepDone {
 			continue
+		}
+		if v.cached && st.Progress == StepWrong { // what is wrong in the zone itself shows at its servers
+			st = notYet("A resolver has another set in its cache: %s", st.Detail)
+			st.Until = time.Now().Add(longest(v.mx))
 		}
 		if worst.Progress == StepDone || worst.Progress == StepNotYet && st.Progress == StepWrong {
 			st.Servers = worst.Servers

@@ -289,19 +289,25 @@ func (m *Monitor) round(ctx context.Context, failed map[Key]time.Time) time.Dura
 			next = at
 		}
 	}
-	errs := make([]error, len(due))
+	errs, checked := make([]error, len(due)), make([]Entry, len(due))
 	each(cmp.Or(m.Parallel, 8), len(due), func(i int) {
 		if ctx.Err() == nil {
-			_, _, errs[i] = m.check(ctx, due[i])
+			checked[i], _, errs[i] = m.check(ctx, due[i])
 		}
 	})
 	for i, k := range due {
 		delete(failed, k)
 		if errs[i] != nil && ctx.Err() == nil {
 			failed[k] = time.Now().Add(time.Hour)
+			checked[i].Next = time.Time{}
 			if m.Logger != nil {
 				m.Logger.ErrorContext(ctx, "domain cannot be checked", "domain", k.Domain, "tenant", k.Tenant, "err", errs[i])
 			}
+		}
+	}
+	for _, e := range checked { // a first match is confirmed soon after
+		if !e.Next.IsZero() && e.Next.Before(next) {
+			next = e.Next
 		}
 	}
 	return max(time.Until(next), time.Second)

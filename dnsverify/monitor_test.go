@@ -152,6 +152,27 @@ func TestMonitor(t *testing.T) {
 				w.Error("no evidence was kept")
 			}
 		}},
+		{"a first match that Run saw is confirmed 30 s later", func(w *watch) {
+			w.oracle.set("a", dnsverify.Absent)
+			w.add("a")
+			w.sleep(2 * time.Minute)
+			w.oracle.set("a", dnsverify.Verified)
+			seen := time.Time{} // of the first match
+			for range 3600 {
+				w.sleep(time.Second)
+				e := w.entry(w.keyA)
+				if seen.IsZero() && e.Next.Sub(time.Now()) <= 31*time.Second && !e.Next.IsZero() && w.oracle.count() > 2 {
+					seen = time.Now()
+				}
+				if e.State == dnsverify.StateVerified {
+					break
+				}
+			}
+			w.want(w.keyA, dnsverify.StateVerified, true)
+			if took := time.Since(seen); seen.IsZero() || took > 40*time.Second {
+				w.Errorf("confirmed %v after the first match", took)
+			}
+		}},
 		{"a match and then a miss prove nothing", func(w *watch) {
 			w.oracle.set("a", dnsverify.Verified)
 			w.add("a")
