@@ -161,7 +161,7 @@ func (c *tryCmd) stay(e *env, lab *lab, differ bool) error {
 	host, port, _ := net.SplitHostPort(lab.addr)
 	if !c.JSON {
 		e.out.printf("\n%s\n\n", e.out.style(bold, "Now send your own"))
-		e.out.printf("  swaks --server %s --port %s --from me@example.org --to %s\n", host, port, lab.recipient())
+		e.out.printf("  swaks --server %s --port %s \\\n    --from me@example.org --to %s\n", host, port, lab.recipient())
 		e.out.printf("  printf 'Subject: hello\\r\\n\\r\\nhello\\r\\n' | curl -s smtp://%s -T - \\\n", lab.addr)
 		e.out.printf("    --mail-from me@example.org --mail-rcpt %s\n", lab.recipient())
 		e.out.printf("\n  With one of these lines in it, a message is spam, or malicious:\n\n")
