@@ -6,6 +6,7 @@ import (
 	"net/textproto"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -28,6 +29,7 @@ func load(t *testing.T, addr string, round int, d time.Duration, acked *acks, ki
 	t.Helper()
 	body := strings.Repeat(strings.Repeat("x", 76)+"\r\n", 100)
 	var wg sync.WaitGroup
+	var over atomic.Bool
 	for s := range 10 {
 		wg.Go(func() {
 			nc, err := net.DialTimeout("tcp", addr, time.Second)
@@ -46,7 +48,7 @@ func load(t *testing.T, addr string, round int, d time.Duration, acked *acks, ki
 			if _, _, err := c.ReadResponse(250); err != nil {
 				return
 			}
-			for i := 0; ; i++ {
+			for i := 0; !over.Load(); i++ {
 				id := fmt.Sprintf("r%d-s%d-m%d", round, s, i)
 				if c.PrintfLine("MAIL FROM:<a@ex.org>\r\nRCPT TO:<b@ex.net>\r\nDATA") != nil {
 					return
@@ -68,5 +70,6 @@ func load(t *testing.T, addr string, round int, d time.Duration, acked *acks, ki
 	}
 	time.Sleep(d)
 	kill()
+	over.Store(true)
 	wg.Wait()
 }

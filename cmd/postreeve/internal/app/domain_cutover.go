@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"os/user"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/dnsverify"
 )
 
@@ -18,12 +20,12 @@ type domainCutoverCmd struct {
 	Back      bool     `help:"The way back: the old MX records in before those of the gateway go out."`
 	Again     bool     `help:"Make the plan anew, from the MX records of today. Refused once they all name the gateway."`
 	Hop       string   `placeholder:"HOST[:PORT]" help:"The next hop of a new plan; by default that of the configuration, or else what follows from the MX records."`
-	Recipient string   `placeholder:"ADDRESS" help:"With --check: a mailbox behind the next hop, to see whether it takes mail from strangers."`
+	Recipient string   `placeholder:"ADDRESS" help:"With --check: a mailbox behind the next hop, to see whether it takes mail from strangers. Of use only where the next hop does not know this machine."`
 	Domain    string   `arg:"" help:"The domain."`
 }
 
 func (domainCutoverCmd) Help() string {
-	return `Writes the plan that moves the mail of a domain to the gateway without losing any, from what DNS says now, and keeps it with the old MX records in the state directory; later calls print the same plan with its progress. It changes nothing anywhere: the steps are done by whoever edits the zone. Until it is finished the proof is looked at every hour.
+	return `Writes the plan that moves the mail of a domain to the gateway without losing any, from what DNS says now, and keeps it with the old MX records in the state directory; later calls print the same plan with its progress. It changes nothing anywhere: the steps are done by whoever edits the zone. Until it is finished the proof is looked at every hour. The domain has to be in the configuration, or the gateway would refuse its mail.
 
 Example:
   postreeve domain cutover -c postreeve.yaml ex.net
@@ -93,6 +95,10 @@ func (c *domainCutoverCmd) plan(e *env, d *desk, planner *dnsverify.Planner, kep
 	if entry.Frozen() {
 		return nil, errors.New("two tenants have proven this domain: nothing is changed before that is decided")
 	}
+	if why := d.unready(); why != "" && !c.Back {
+		e.err.printf("postreeve: %s\n", why)
+		return nil, exit(exitWrong)
+	}
 	if kept.In == nil || c.Again && !c.Back {
 		if entry.State == dnsverify.StateRevoked {
 			return nil, errors.New("the claim was given up: add the domain again first")
@@ -104,7 +110,7 @@ func (c *domainCutoverCmd) plan(e *env, d *desk, planner *dnsverify.Planner, kep
 		kept.In, kept.Back = p, nil
 	}
 	if c.Back && (kept.Back == nil || c.Again) {
-		p, err := kept.In.Back()
+		p, err := planner.Back(e.ctx, kept.In)
 		if err != nil {
 			return nil, err
 		}
@@ -118,6 +124,33 @@ func (c *domainCutoverCmd) plan(e *env, d *desk, planner *dnsverify.Planner, kep
 		return kept.Back, nil
 	}
 	return kept.In, nil
+}
+
+// unready says why the gateway would not take the mail of the domain if it came, "" if it would as far as the
+// configuration goes. Mail that comes to a gateway which does not know its domain is refused for good.
+func (d *desk) unready() string {
+	conf := serving(d.cfg, d.key.Domain)
+	switch {
+	case conf == nil:
+		return d.key.Domain + " is not in " + show(d.cfg.File) + ", so the gateway would refuse its mail: add it there before its MX records change"
+	case !conf.Waived && conf.Tenant != d.key.Tenant:
+		return d.key.Domain + " belongs to tenant " + show(conf.Tenant) + " in " + show(d.cfg.File) + ": the gateway would defer its mail until that one has proven it"
+	}
+	return ""
+}
+
+// serving returns the domain of a configuration that mail for a name goes by, nil if that mail is refused.
+func serving(c *config.Config, name string) *config.Domain {
+	for {
+		if i := slices.IndexFunc(c.Domains, func(d *config.Domain) bool { return d.Name == name }); i >= 0 {
+			return c.Domains[i]
+		}
+		_, above, ok := strings.Cut(strings.TrimPrefix(name, "."), ".")
+		if !ok {
+			return nil
+		}
+		name = "." + above
+	}
 }
 
 func (c *domainCutoverCmd) confirm(e *env, p *dnsverify.Plan) error {

@@ -188,8 +188,12 @@ func find(list []dnsverify.Entry, k dnsverify.Key) (dnsverify.Entry, bool) {
 
 // refuses says why mail for a domain is not taken, "" if it is.
 func (p *proofs) refuses(k dnsverify.Key) string {
-	e, ok := find(p.cur.Load().domains[k.Domain], k)
+	now := p.cur.Load()
+	e, ok := find(now.domains[k.Domain], k)
+	unread := cmp.Or(now.broken[k.Domain], now.broken["."])
 	switch {
+	case !ok && unread != "":
+		return fmt.Sprintf("whether it is proven cannot be read (%s): its state has to be readable for the user of the gateway", show(unread))
 	case !ok:
 		return fmt.Sprintf("its ownership was never proven: run postreeve domain add %s, or if you know that it is yours, say verification: waived in the configuration", k.Domain)
 	case e.Serves():
