@@ -181,7 +181,9 @@ func (pl *Planner) lookLock(ctx context.Context, p *Plan, s *Step) (StepState, e
 	switch {
 	case h.Strangers == StrangersUnknown:
 		return asked(s), nil
-	case h.Strangers == StrangersYes && open, h.Strangers == StrangersNo && !open:
+	case h.Strangers == StrangersYes && open:
+		return asked(s), nil // the gateway is let in by a locked host too: a yes that it hears proves nothing
+	case h.Strangers == StrangersNo && !open:
 		return done("%s says %s to mail from strangers.", p.NextHop, h.Strangers), nil
 	}
 	return notYet("%s says %s to mail from strangers.", p.NextHop, h.Strangers), nil
@@ -225,7 +227,10 @@ func (pl *Planner) lookCleanup(ctx context.Context, p *Plan) (StepState, error) 
 		}
 	}
 	sts, err := c.MTASTS(ctx, d)
-	if err == nil && sts.Policy != nil {
+	if err != nil && asProblem(d, err).Code.failure() {
+		return StepState{}, err
+	}
+	if sts.Policy != nil {
 		for _, m := range p.Gateway {
 			if slices.Contains(sts.Policy.MX, m.Host) {
 				return notYet("The MTA-STS policy lists %s.", m.Host), nil

@@ -310,6 +310,64 @@ func TestCutoverChecks(t *testing.T) {
 			j.planner.Prober.Recipient = ""
 			j.check("lock", dnsverify.StepNotYet, "confirm")
 		}},
+		{"a host that lets the gateway in is not unlocked by that", func(j *journey) {
+			at := serveHop(j.T, &hop{open: true}, nil)
+			j.zone.Set("mail", "A 127.0.0.1")
+			j.mx(300, "10 mail.example.com")
+			j.planner.Prober = &dnsverify.Prober{Client: j.verifier.Client, Own: own, Port: at.Port(), Recipient: "user@example.com"}
+			j.start()
+			back, err := j.plan.Back()
+			if err != nil {
+				j.Fatal(err)
+			}
+			j.plan = back
+			j.confirm("unlock")
+		}},
+		{"a policy that came after the cutover is on the way back", func(j *journey) {
+			j.start()
+			if got := ids(j.plan); strings.Contains(got, "policy") {
+				j.Fatalf("steps %q", got)
+			}
+			j.zone.Set("_mta-sts", txt("v=STSv1; id=1;"))
+			j.policy.set(policy("enforce", gw1, gw2))
+			back, err := j.planner.Back(j.Context(), j.plan)
+			if err != nil || !strings.HasPrefix(ids(back), "keep unlock policy mx") || len(back.Problems) > 0 {
+				j.Fatalf("back: %+v, %v", back, err)
+			}
+			if j.plan.Policy != nil {
+				j.Error("the plan was changed")
+			}
+			j.plan = back
+			j.check("policy", dnsverify.StepNotYet, oldHost)
+			j.policy.set(policy("enforce", gw1, gw2, oldHost))
+			if s := j.plan.Step("policy"); s.Wait != 24*time.Hour {
+				j.Errorf("wait %v", s.Wait)
+			}
+			j.pass("policy")
+		}},
+		{"a policy that cannot be had is no reason to stay, and is told", func(j *journey) {
+			j.start()
+			j.zone.Set("_mta-sts", txt("v=STSv1; id=1;"))
+			j.policy.status.Store(500)
+			back, err := j.planner.Back(j.Context(), j.plan)
+			if err != nil || len(back.Problems) != 1 || !strings.Contains(back.Text(), "note: The answer could not be had now. An MTA-STS policy") {
+				j.Errorf("back: %+v, %v", back, err)
+			}
+		}},
+		{"a policy that cannot be had is not gone", func(j *journey) {
+			j.mx(0, "0 "+oldHost)
+			j.start()
+			back, err := j.plan.Back()
+			if err != nil {
+				j.Fatal(err)
+			}
+			back.Step("cleanup").Needs = nil
+			j.zone.Set("_mta-sts", txt("v=STSv1; id=1;"))
+			j.policy.status.Store(500)
+			if st, err := j.planner.Check(j.Context(), back, "cleanup"); err == nil {
+				j.Errorf("Check: %+v", st)
+			}
+		}},
 		{"no TTL step for short TTLs, no policy step without policy", func(j *journey) {
 			j.mx(60, "10 "+oldHost)
 			j.start()

@@ -271,11 +271,8 @@ func (m *Monitor) Run(ctx context.Context) error {
 // within a minute.
 func (m *Monitor) round(ctx context.Context, failed map[Key]time.Time) time.Duration {
 	all, err := m.Store.List(ctx)
-	if err != nil {
-		if m.Logger != nil && ctx.Err() == nil {
-			m.Logger.ErrorContext(ctx, "domains cannot be listed", "err", err)
-		}
-		return time.Minute
+	if err != nil && m.Logger != nil && ctx.Err() == nil { // one that cannot be read keeps none of the others from being checked
+		m.Logger.ErrorContext(ctx, "domains cannot be listed", "err", err)
 	}
 	now := time.Now()
 	var due []Key

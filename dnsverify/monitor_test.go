@@ -161,7 +161,7 @@ func TestMonitor(t *testing.T) {
 			for range 3600 {
 				w.sleep(time.Second)
 				e := w.entry(w.keyA)
-				if seen.IsZero() && e.Next.Sub(time.Now()) <= 31*time.Second && !e.Next.IsZero() && w.oracle.count() > 2 {
+				if seen.IsZero() && time.Until(e.Next) <= 31*time.Second && !e.Next.IsZero() && w.oracle.count() > 2 {
 					seen = time.Now()
 				}
 				if e.State == dnsverify.StateVerified {
@@ -512,14 +512,55 @@ func TestFileStoreDamage(t *testing.T) {
 	if err := os.WriteFile(files[0], []byte(`{"tenant":"b"`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.List(t.Context()); err == nil || !strings.Contains(err.Error(), files[0]) {
-		t.Errorf("damaged file: %v, want its name", err)
+	other := dnsverify.Entry{Claim: dnsverify.Claim{Tenant: "a", Domain: "example.org"}, State: dnsverify.StatePending}
+	if err := s.Save(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := s.List(t.Context()); err == nil || !strings.Contains(err.Error(), files[0]) || len(l) != 1 || l[0].Domain != "example.org" {
+		t.Errorf("damaged file: %+v, %v, want its name and the other domain", l, err)
+	}
+	// JSON cannot hold such a tenant: the file would be about another claim, and the domain unreadable for all.
+	other.Tenant = "\xff"
+	if err := s.Save(t.Context(), other); err == nil || errors.Is(err, dnsverify.ErrStale) {
+		t.Errorf("a tenant that is no text: %v", err)
+	}
+	if l, err := s.Domain(t.Context(), "example.org"); err != nil || len(l) != 1 {
+		t.Errorf("after a tenant that is no text: %+v, %v", l, err)
 	}
 	for _, d := range []string{"../example.com", "a/../b.com", "Example.com"} {
 		if _, err := s.Domain(t.Context(), d); err == nil {
 			t.Errorf("Domain(%q) succeeded", d)
 		}
 	}
+}
+
+// partStore is a store in which one domain cannot be read.
+type partStore struct{ dnsverify.MemoryStore }
+
+func (s *partStore) List(ctx context.Context) ([]dnsverify.Entry, error) {
+	all, _ := s.MemoryStore.List(ctx)
+	return all, errors.New("one is damaged")
+}
+
+// TestMonitorPart: a domain that cannot be read keeps none of the others from being checked.
+func TestMonitorPart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &oracle{}
+		o.set("a", dnsverify.Absent)
+		m := &dnsverify.Monitor{Checker: o, Store: &partStore{}}
+		if _, err := m.Add(t.Context(), dnsverify.Claim{Tenant: "a", Domain: "example.com"}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		if err := m.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Run: %v", err)
+		}
+		if n := o.count(); n < 3 || n > 6 { // at once, and after 1, 2, and 4 minutes
+			t.Errorf("%d checks in ten minutes", n)
+		}
+	})
 }
 
 func TestWait(t *testing.T) {

@@ -158,6 +158,7 @@ func changed(set, other []MXRecord) []MXRecord {
 
 // Back returns the plan of the way back: the old set comes in before the gateway goes out, and the gateway
 // goes on taking mail for 72 hours. Without an old set it fails: then the first MX record was the gateway's.
+// [Planner.Back] looks at the MTA-STS policy as well.
 func (p *Plan) Back() (*Plan, error) {
 	if p.Direction != In || len(p.Old) == 0 {
 		return nil, errors.New("dnsverify: there is a way back only from a cutover, and only to an old MX set")
@@ -191,6 +192,30 @@ func (p *Plan) Back() (*Plan, error) {
 	b.step(Step{ID: StepRecord, Title: "Remove the TXT record and revoke the claim", Actor: Customer, Ask: true, Needs: []string{StepCleanup},
 		Remove: []string{p.Record.ZoneLine()}, Why: "It goes last. Its token is spent: a record that stays proves nothing any more."})
 	return b, nil
+}
+
+// Back returns the way back as [Plan.Back] does, for the MTA-STS policy as it is now: one that was published after
+// the cutover need not list the old hosts. If it cannot be had, the plan says so among its problems.
+func (pl *Planner) Back(ctx context.Context, in *Plan) (*Plan, error) {
+	if pl.Verifier == nil {
+		return nil, errors.New("dnsverify: the way back needs Planner.Verifier")
+	}
+	now := *in
+	sts, failed := pl.Verifier.client().MTASTS(ctx, in.Claim.Domain)
+	known := time.Duration(-1) // how long senders keep the policy that the plan knows
+	if in.Policy != nil && in.Policy.Mode == "enforce" {
+		known = in.Policy.MaxAge
+	}
+	if s := sts.Policy; s != nil && s.Mode == "enforce" && s.MaxAge > known {
+		now.Policy = s
+	}
+	b, err := now.Back()
+	if err == nil && failed != nil {
+		pr := *asProblem(in.Claim.Domain, failed)
+		pr.Detail = strings.TrimSpace("An MTA-STS policy that does not list the old hosts would make senders refuse them. " + pr.Detail)
+		b.Problems = append(b.Problems, &pr)
+	}
+	return b, err
 }
 
 func (p *Plan) leftovers() []string {

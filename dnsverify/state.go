@@ -72,7 +72,8 @@ type Store interface {
 	// Save writes an entry durably. The entry's Version must be that of the entry stored (0 if there is none);
 	// it is stored with the next one. Otherwise nothing is changed and the error is ErrStale.
 	Save(ctx context.Context, e Entry) error
-	// List returns all entries in the order of domain, tenant and region.
+	// List returns all entries in the order of domain, tenant and region. Beside an error it may return those that
+	// could be read.
 	List(ctx context.Context) ([]Entry, error)
 }
 

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // FileStore is a Store in a directory, which must exist: a directory for each domain, and in it a file for each entry.
@@ -49,6 +50,9 @@ func (s *FileStore) Save(_ context.Context, e Entry) error {
 	dir, err := s.dir(e.Domain)
 	if err != nil {
 		return err
+	}
+	if !utf8.ValidString(e.Tenant) || !utf8.ValidString(e.Region) { // JSON would store another name
+		return fmt.Errorf("dnsverify: saving the state of %s: the tenant or the region is not UTF-8 text", e.Domain)
 	}
 	if err := save(dir, e); err != nil {
 		return fmt.Errorf("saving the state of %s: %w", e.Domain, err)
@@ -161,22 +165,23 @@ func readEntries(dir string) ([]Entry, error) {
 	return out, nil
 }
 
-// List implements Store.
+// List implements Store. A domain that cannot be read does not hide the others: they are returned beside the error.
 func (s *FileStore) List(context.Context) ([]Entry, error) {
 	dirs, err := os.ReadDir(s.Dir)
 	if err != nil {
 		return nil, err
 	}
 	var out []Entry
+	var bad []error
 	for _, d := range dirs {
 		if !d.IsDir() {
 			continue
 		}
 		list, err := readEntries(filepath.Join(s.Dir, d.Name()))
 		if err != nil {
-			return nil, err
+			bad = append(bad, err)
 		}
 		out = append(out, list...)
 	}
-	return out, nil
+	return out, errors.Join(bad...)
 }

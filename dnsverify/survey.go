@@ -14,6 +14,7 @@ type survey struct {
 	zone    *zone
 	answers []Answer
 	problem *Problem // with the aliases at the name
+	old     []string // aliases that lead only to the token before the current one
 }
 
 // survey asks every server of a zone for the TXT records at a name and follows what it finds: a
@@ -43,7 +44,7 @@ func (c *check) survey(ctx context.Context, z *zone, name string, seen []string)
 			if _, ok := targets[target]; !ok {
 				targets[target] = c.follow(ctx, &s, target, append(seen, name))
 			}
-			a.Outcome = targets[target]
+			a.Outcome, a.Old = targets[target], slices.Contains(s.old, target)
 		}
 		if len(seen) == 0 && r.aa {
 			c.asks = append(c.asks, asked[i])
@@ -57,6 +58,9 @@ func (c *check) follow(ctx context.Context, s *survey, target string, seen []str
 	name := show(seen[0], 120)
 	switch {
 	case c.delegated(target):
+		if !c.carries(target, c.tokens[:1]) {
+			s.old = append(s.old, target)
+		}
 		return Match
 	case slices.Contains(seen, target):
 		s.problem = &Problem{Code: CNAMELoop, Name: name, Found: []string{show(target, 80)}}
@@ -85,6 +89,9 @@ func (c *check) follow(ctx context.Context, s *survey, target string, seen []str
 	case t.match > 0 && t.miss > 0:
 		return Split
 	case t.match > 0:
+		if slices.ContainsFunc(behind.answers, func(a Answer) bool { return a.Old }) {
+			s.old = append(s.old, target)
+		}
 		return Match
 	case t.other > 0:
 		return Differs

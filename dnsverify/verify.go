@@ -219,8 +219,10 @@ func showAll(values []string) []string {
 }
 
 // delegated says whether the target of an alias carries a live token in front of the pool.
-func (c *check) delegated(target string) bool {
+func (c *check) delegated(target string) bool { return c.carries(target, c.tokens) }
+
+func (c *check) carries(target string, tokens []string) bool {
 	t, pool, _ := strings.Cut(target, ".")
 	return c.v.Challenge.Pool != "" && pool == canonical(c.v.Challenge.Pool) && c.v.Challenge.Form == TokenForm &&
-		c.v.Challenge.matches(t, c.tokens)
+		c.v.Challenge.matches(t, tokens)
 }

@@ -513,3 +513,37 @@ func TestForgedDatagrams(t *testing.T) {
 		t.Errorf("%+v, %v after %d questions; want no_such_domain after one", r.Problem, err, c.Asked())
 	}
 }
+
+// TestVerifyOldTokenBehindAlias: a token before the current one is told as such behind an alias too, or it would be
+// spent before its successor is there.
+func TestVerifyOldTokenBehindAlias(t *testing.T) {
+	t.Parallel()
+	for name, alias := range map[string]func(w *world) string{
+		"in another zone": func(w *world) string {
+			w.net.Zone("example.net", dnstest.Records{"proof": {"CNAME token"}, "token": {w.token()}})
+			return "proof.example.net"
+		},
+		"in the target": func(w *world) string {
+			w.verifier.Challenge.Pool = "verify.gw.test"
+			r, err := w.verifier.Challenge.Delegation(w.claim)
+			if err != nil {
+				w.Fatal(err)
+			}
+			return r.Value
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.zone.Set(owner, "CNAME "+alias(w)+".")
+			for epoch, old := range []bool{false, true} {
+				w.claim.Epoch = uint32(epoch)
+				r := w.verify()
+				w.want(r, dnsverify.Verified, "")
+				if r.OldToken != old {
+					t.Errorf("epoch %d: OldToken is %v", epoch, r.OldToken)
+				}
+			}
+		})
+	}
+}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"cmp"
-	"errors"
 	"os/user"
 	"slices"
 	"strings"
@@ -93,7 +92,8 @@ func (c *domainCutoverCmd) Run(e *env) error {
 // plan returns the plan that is kept, or makes it.
 func (c *domainCutoverCmd) plan(e *env, d *desk, planner *dnsverify.Planner, kept *plans, entry dnsverify.Entry) (*dnsverify.Plan, error) {
 	if entry.Frozen() {
-		return nil, errors.New("two tenants have proven this domain: nothing is changed before that is decided")
+		e.err.printf("postreeve: two tenants have proven %s: nothing is changed before that is decided\n", entry.Domain)
+		return nil, exit(exitWrong)
 	}
 	if why := d.unready(); why != "" && !c.Back {
 		e.err.printf("postreeve: %s\n", why)
@@ -101,7 +101,8 @@ func (c *domainCutoverCmd) plan(e *env, d *desk, planner *dnsverify.Planner, kep
 	}
 	if kept.In == nil || c.Again && !c.Back {
 		if entry.State == dnsverify.StateRevoked {
-			return nil, errors.New("the claim was given up: add the domain again first")
+			e.err.printf("postreeve: the claim of %s was given up: add the domain again first\n", entry.Domain)
+			return nil, exit(exitWrong)
 		}
 		p, err := planner.Plan(e.ctx, dnsverify.Move{Claim: entry.Claim, Gateway: d.cfg.Verification.MX, NextHop: cmp.Or(c.Hop, d.hop())})
 		if err != nil {
