@@ -17,17 +17,20 @@ import (
 	"github.com/postreeve/postreeve/relay/internal/dialogtest"
 )
 
+// hangsUp stands for what a client sees when it is hung up on: where it notices depends on who is faster.
+const hangsUp = "hangs up"
+
 // goDiffers says where go-smtp's server answers otherwise than the dialogs want, by the class of the
 // reply, and why that is so. It has the first difference of each dialog; what comes after it is not played.
 var goDiffers = map[string]struct{ reply, why string }{
 	"addresses":          {`line 6: reply 1 is "250`, "it takes an address without angle brackets, and other things RFC 5321 section 4.1.2 has not"},
 	"bdat":               {`line 12: reply 1 is "250`, "BDAT without MAIL is refused but does not end the transaction: RCPT goes on"},
 	"bdat-unframed":      {"line 7: the server sent", "a chunk whose size cannot be read is not the end of the session: its octets are read as commands"},
-	"content":            {"line 31: sending", "a line over the bound ends the connection behind the reply"},
+	"content":            {hangsUp, "a line over the bound ends the connection behind the reply"},
 	"early-talker":       {`line 4: reply 1 is "220`, "it does not look whether a client speaks first"},
-	"endless-line":       {"line 4: sending", "it hangs up without having read so much"},
-	"long-line":          {"line 6: sending", "a command line over the bound ends the connection"},
-	"many-errors":        {"line 5: sending", "the fourth bad command ends the connection, always"},
+	"endless-line":       {hangsUp, "it hangs up without having read so much"},
+	"long-line":          {hangsUp, "a command line over the bound ends the connection"},
+	"many-errors":        {hangsUp, "the fourth bad command ends the connection, always"},
 	"many-noop":          {`line 7: reply 1 is "250`, "it does not bound how many commands come to nothing"},
 	"normalize":          {`line 10: reply 1 is "421`, "after CR CR LF it does not see the CRLF of an end of data: the message goes on and times out"},
 	"order":              {`line 20: reply 1 is "252`, "VRFY needs no argument"},
@@ -38,10 +41,10 @@ var goDiffers = map[string]struct{ reply, why string }{
 	"size":               {`line 30: reply 1 is "250`, "octets are counted behind the removal of doubled dots"},
 	"starttls":           {`line 9: reply 1 is "220`, "STARTTLS is allowed in the middle of a transaction, which it resets"},
 	"starttls-injection": {`line 8: reply 1 is "220`, "what was sent behind STARTTLS is thrown away, and the session goes on"},
-	"timeouts":           {"line 19: sending", "it hangs up at once, without a time to read the reply"},
-	"unknown":            {"line 11: sending", "the fourth bad command ends the connection, always"},
+	"timeouts":           {hangsUp, "it hangs up at once, without a time to read the reply"},
+	"unknown":            {hangsUp, "the fourth bad command ends the connection, always"},
 	"utf8":               {`line 8: reply 1 is "250`, "it takes a parameter with a value that has none"},
-	"xclient":            {"line 14: sending", "it has no XCLIENT: that is a bad command"},
+	"xclient":            {hangsUp, "it has no XCLIENT: that is a bad command"},
 }
 
 // goAccepts are dialogs in which it takes a message that the strict engine refuses, for the reason above.
@@ -100,6 +103,7 @@ func TestDialogsGoSMTP(t *testing.T) {
 				}
 				want, listed := goDiffers[name]
 				switch {
+				case listed && want.reply == hangsUp && (strings.HasSuffix(got, "EOF") || strings.Contains(got, "closed pipe") || strings.Contains(got, "closing connection")):
 				case listed && !strings.Contains(got, want.reply):
 					t.Errorf("got %q, want the difference %q (%s)", got, want.reply, want.why)
 				case !listed && got != "":

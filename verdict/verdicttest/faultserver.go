@@ -26,8 +26,11 @@ type FaultServer struct {
 	conns map[net.Conn]context.CancelFunc
 	over  bool
 
-	accepted, replied, sent atomic.Int64
+	counts atomic.Pointer[counts]
 }
+
+// counts belong to the connections since one Set: an older one that is not quite closed counts elsewhere.
+type counts struct{ accepted, replied, sent atomic.Int64 }
 
 // NewFaultServer returns a proxy in front of the server at backend, on the same kind of network: a free
 // port of 127.0.0.1 for "tcp", a socket in a folder of its own for "unix". It ends with the test.
@@ -43,6 +46,7 @@ func NewFaultServer(tb testing.TB, backend net.Addr) *FaultServer {
 		tb.Cleanup(func() { os.RemoveAll(dir) })
 		address = filepath.Join(dir, "s")
 	}
+	s.counts.Store(new(counts))
 	if err := s.listen(address); err != nil {
 		tb.Fatalf("verdicttest: %v", err)
 	}
@@ -65,9 +69,7 @@ func (s *FaultServer) Set(f Fault) {
 		c.Close()
 	}
 	clear(s.conns)
-	s.accepted.Store(0)
-	s.replied.Store(0)
-	s.sent.Store(0)
+	s.counts.Store(new(counts))
 	switch {
 	case f.Kind == Refuse && s.ln != nil:
 		s.ln.Close()
@@ -80,13 +82,13 @@ func (s *FaultServer) Set(f Fault) {
 }
 
 // Accepted returns the number of connections since the last Set.
-func (s *FaultServer) Accepted() int { return int(s.accepted.Load()) }
+func (s *FaultServer) Accepted() int { return int(s.counts.Load().accepted.Load()) }
 
 // Replied returns how many bytes the server behind has said since the last Set.
-func (s *FaultServer) Replied() int64 { return s.replied.Load() }
+func (s *FaultServer) Replied() int64 { return s.counts.Load().replied.Load() }
 
 // Sent returns how many bytes have gone to clients since the last Set.
-func (s *FaultServer) Sent() int64 { return s.sent.Load() }
+func (s *FaultServer) Sent() int64 { return s.counts.Load().sent.Load() }
 
 // listen begins to listen. Another process may hold the port for a moment after it was given back.
 func (s *FaultServer) listen(address string) error {
@@ -125,11 +127,11 @@ func (s *FaultServer) accept(ln net.Listener) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		s.conns[c] = cancel
-		fault := s.fault
+		fault, n := s.fault, s.counts.Load()
 		s.mu.Unlock()
-		s.accepted.Add(1)
+		n.accepted.Add(1)
 		s.wg.Go(func() {
-			s.serve(ctx, c, fault)
+			s.serve(ctx, c, fault, n)
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			delete(s.conns, c)
@@ -154,7 +156,7 @@ func (s *FaultServer) close() {
 }
 
 // serve is the life of one connection.
-func (s *FaultServer) serve(ctx context.Context, c net.Conn, f Fault) {
+func (s *FaultServer) serve(ctx context.Context, c net.Conn, f Fault, counted *counts) {
 	switch f.Kind {
 	case Close, Refuse:
 		return
@@ -177,19 +179,19 @@ func (s *FaultServer) serve(ctx context.Context, c net.Conn, f Fault) {
 		io.Copy(b, c)
 		closeWrite(b)
 	})
-	s.answer(ctx, c, b, f)
+	s.answer(ctx, c, b, f, counted)
 }
 
 // answer carries what the server says to the client.
-func (s *FaultServer) answer(ctx context.Context, c net.Conn, b io.Reader, f Fault) {
+func (s *FaultServer) answer(ctx context.Context, c net.Conn, b io.Reader, f Fault, counted *counts) {
 	p := make([]byte, 32<<10)
-	w := &counter{c, &s.sent}
+	w := &counter{c, &counted.sent}
 	for total := int64(0); ; {
 		n, err := b.Read(p)
 		if n > 0 && total == 0 && f.Kind == Late && !pause(ctx, f.Delay) {
 			return
 		}
-		s.replied.Add(int64(n))
+		counted.replied.Add(int64(n))
 		if f.strikes() && total+int64(n) > f.After {
 			w.Write(p[:max(0, f.After-total)])
 			strike(w, f.Kind)
