@@ -229,6 +229,7 @@ func TestCutover(t *testing.T) {
 	o.says(o.types(2, "cutover", "--check"), "0 of 1 new MX records", l.secondary)
 	l.transfer()
 	l.forget()
+	wait(t, "the gateway to see the proof", func() bool { return strings.Contains(out.String(), "state=verified") })
 	send("in front", "through")
 	o.says(o.types(2, "cutover", "--check"), "All 2 servers agree")
 	o.later()
