@@ -3,24 +3,15 @@ package verdict
 import (
 	"fmt"
 	"iter"
-	"slices"
 	"strings"
 )
 
 // Anomaly is something in the form of a message that two readers could understand differently.
 // Many are innocent: a scanner weighs them, see Structure.
 type Anomaly struct {
-	Code   string // one of AnomalyCodes
+	Code   string // one of Codes, "header." or "mime." something
 	Part   string // Path of the part
 	Detail string // for people. It may quote the message: whoever shows it escapes it
-}
-
-// AnomalyCode describes one kind of anomaly.
-type AnomalyCode struct {
-	Code    string
-	Meaning string  // what was seen
-	Reason  string  // why it matters: how readers differ
-	Score   float64 // weight that Structure gives it, once a message; 0 for what is mostly innocent
 }
 
 const (
@@ -74,67 +65,54 @@ const (
 )
 
 // anomalyTable is the one list of codes. A code is never renamed and never given another meaning.
-var anomalyTable = [...]AnomalyCode{
-	{headerDuplicate, "a field that may stand once stands several times with different values", "readers take the first or the last", 1},
-	{headerRepeated, "a field that may stand once is repeated with the same value", "strict readers refuse it", 0},
-	{headerNoColon, "a line in a header section without a colon", "some readers skip it, for some the body begins there", 0.5},
-	{headerBadName, "a field name with blanks, control or 8 bit bytes", "some readers skip it, some take it, for some the body begins there", 0.5},
-	{headerSpaceColon, "a blank before the colon of a field", "some readers do not know the field then", 0.5},
-	{headerBlankFold, "a continuation line of nothing but blanks", "some readers take it for the end of the header section", 0.5},
-	{headerFoldFirst, "a header section that begins with a continuation line", "some readers drop it, for some the body begins there", 0.5},
-	{headerMbox, "an mbox line before the header section", "some readers take it for the end of the header section", 0},
-	{headerNoEnd, "no empty line between header section and body", "readers differ in where the body begins", 0.5},
-	{headerNul, "a NUL byte in a header section", "readers stop there, or leave it out", 1.5},
-	{headerBareCR, "a CR without LF in a header section", "for some readers a new field begins there", 1.5},
-	{header8bit, "raw 8 bit bytes in a header section that are not UTF-8", "readers guess the charset", 0},
-	{headerHidden, "an encoded word that hides CR, LF or NUL", "a reader that decodes before it parses sees another header", 2},
-	{mimeType, "a Content-Type that is no type/subtype", "readers fall back to different types", 0},
-	{mimeParams, "parameters of a MIME field that do not follow the grammar", "readers recover differently", 0},
-	{mimeParamTwice, "a parameter given several times with different values", "readers take the first or the last", 1},
-	{mimeNoBoundary, "a multipart without boundary parameter", "readers show it as text, or guess a boundary", 0.5},
-	{mimeBoundary, "a boundary parameter that can be read in several ways", "readers cut the message at different lines", 2},
-	{mimeBoundaryForm, "a boundary that is empty, too long or has bytes that it may not have", "readers ignore or cut it", 0.5},
-	{mimeBoundaryStart, "a boundary that begins with the boundary of an enclosing multipart", "readers that compare beginnings close the wrong part", 0},
-	{mimeBoundaryAgain, "a boundary that an enclosing multipart uses too", "readers differ in which multipart goes on", 1},
-	{mimeDelimiter, "a line that begins with a delimiter but does not end there", "some readers begin a part, some do not", 1},
-	{mimeNoEnd, "a multipart without final delimiter", "strict readers drop the last part", 0},
-	{mimeNoParts, "a multipart without any part", "readers show nothing, or all of it as text", 0.5},
-	{mimeAfterEnd, "a part behind the final delimiter of its multipart", "most readers do not show it", 1.5},
-	{mimeHiddenPart, "text outside of the parts of a multipart that looks like a part", "some readers show it, some do not", 0.5},
-	{mimeMultiEncoding, "a multipart with an encoding that changes its content", "some readers decode it first, most ignore the encoding", 1},
-	{mimeMsgEncoding, "an attached message with an encoding that changes its content", "some readers do not look into it", 0},
-	{mimeEncoding, "an unknown Content-Transfer-Encoding", "readers guess, or treat it as bytes", 0.5},
-	{mimeEncodingForm, "a Content-Transfer-Encoding with comment or other trimmings", "some readers do not know the encoding then", 0.5},
-	{mimeBase64Junk, "bytes in base64 content that do not belong there", "readers skip them, or stop there", 0.5},
-	{mimeBase64Padding, "base64 padding in the middle of the content", "readers stop there, or go on", 0.5},
-	{mimeBase64Length, "base64 content that does not end at a whole byte, or lacks padding", "readers drop or keep the last bytes", 0},
-	{mimeQPEscape, "quoted-printable content with a bad escape", "readers keep or drop it", 0},
-	{mimeUU, "a uuencoded file in a text part", "some readers show it as an attachment, some as text", 0.5},
-	{mimeUULine, "uuencoded content with a line that does not fit", "readers drop it, or stop there", 0},
-	{mimeFilename, "several different file names for one part", "readers show different names", 0},
-	{mimeFilenameType, "file names with different extensions for one part", "readers open it as different types", 2},
-	{mimeCharset, "an unknown charset", "readers guess another one", 0},
-	{mimePartial, "a piece of a message (message/partial)", "readers may put it together, and then it is a whole that nobody scanned", 2},
-	{mimeExternal, "content that lies elsewhere (message/external-body)", "readers may fetch what nobody scanned", 1},
-	{mimeNul, "a NUL byte in a body", "some readers stop there", 0},
-	{mimeBareCR, "a CR without LF in a body", "some readers end the line there", 0},
-	{mimeLines, "line ends of both kinds, CRLF and LF alone", "readers differ in what a line is", 0},
-	{mimeLongLine, "a line of more than 998 bytes", "servers on the way cut it", 0},
-	{mimeUnread, "content that cannot be read again", "the rest of the message was not looked at for anomalies", 0},
-	{mimeMore, "more anomalies than are kept", "see Limits.Anomalies", 0.5},
-}
-
-// AnomalyCodes returns all kinds of anomalies.
-func AnomalyCodes() []AnomalyCode { return slices.Clone(anomalyTable[:]) }
-
-// codeScore returns the weight of a code.
-func codeScore(code string) float64 {
-	for i := range anomalyTable {
-		if anomalyTable[i].Code == code {
-			return anomalyTable[i].Score
-		}
-	}
-	return 0
+var anomalyTable = []Code{
+	{headerDuplicate, "a field that may stand once stands several times with different values", "readers take the first or the last", Unknown, 1},
+	{headerRepeated, "a field that may stand once is repeated with the same value", "strict readers refuse it", Unknown, 0},
+	{headerNoColon, "a line in a header section without a colon", "some readers skip it, for some the body begins there", Unknown, 0.5},
+	{headerBadName, "a field name with blanks, control or 8 bit bytes", "some readers skip it, some take it, for some the body begins there", Unknown, 0.5},
+	{headerSpaceColon, "a blank before the colon of a field", "some readers do not know the field then", Unknown, 0.5},
+	{headerBlankFold, "a continuation line of nothing but blanks", "some readers take it for the end of the header section", Unknown, 0.5},
+	{headerFoldFirst, "a header section that begins with a continuation line", "some readers drop it, for some the body begins there", Unknown, 0.5},
+	{headerMbox, "an mbox line before the header section", "some readers take it for the end of the header section", Unknown, 0},
+	{headerNoEnd, "no empty line between header section and body", "readers differ in where the body begins", Unknown, 0.5},
+	{headerNul, "a NUL byte in a header section", "readers stop there, or leave it out", Unknown, 1.5},
+	{headerBareCR, "a CR without LF in a header section", "for some readers a new field begins there", Unknown, 1.5},
+	{header8bit, "raw 8 bit bytes in a header section that are not UTF-8", "readers guess the charset", Unknown, 0},
+	{headerHidden, "an encoded word that hides CR, LF or NUL", "a reader that decodes before it parses sees another header", Unknown, 2},
+	{mimeType, "a Content-Type that is no type/subtype", "readers fall back to different types", Unknown, 0},
+	{mimeParams, "parameters of a MIME field that do not follow the grammar", "readers recover differently", Unknown, 0},
+	{mimeParamTwice, "a parameter given several times with different values", "readers take the first or the last", Unknown, 1},
+	{mimeNoBoundary, "a multipart without boundary parameter", "readers show it as text, or guess a boundary", Unknown, 0.5},
+	{mimeBoundary, "a boundary parameter that can be read in several ways", "readers cut the message at different lines", Unknown, 2},
+	{mimeBoundaryForm, "a boundary that is empty, too long or has bytes that it may not have", "readers ignore or cut it", Unknown, 0.5},
+	{mimeBoundaryStart, "a boundary that begins with the boundary of an enclosing multipart", "readers that compare beginnings close the wrong part", Unknown, 0},
+	{mimeBoundaryAgain, "a boundary that an enclosing multipart uses too", "readers differ in which multipart goes on", Unknown, 1},
+	{mimeDelimiter, "a line that begins with a delimiter but does not end there", "some readers begin a part, some do not", Unknown, 1},
+	{mimeNoEnd, "a multipart without final delimiter", "strict readers drop the last part", Unknown, 0},
+	{mimeNoParts, "a multipart without any part", "readers show nothing, or all of it as text", Unknown, 0.5},
+	{mimeAfterEnd, "a part behind the final delimiter of its multipart", "most readers do not show it", Unknown, 1.5},
+	{mimeHiddenPart, "text outside of the parts of a multipart that looks like a part", "some readers show it, some do not", Unknown, 0.5},
+	{mimeMultiEncoding, "a multipart with an encoding that changes its content", "some readers decode it first, most ignore the encoding", Unknown, 1},
+	{mimeMsgEncoding, "an attached message with an encoding that changes its content", "some readers do not look into it", Unknown, 0},
+	{mimeEncoding, "an unknown Content-Transfer-Encoding", "readers guess, or treat it as bytes", Unknown, 0.5},
+	{mimeEncodingForm, "a Content-Transfer-Encoding with comment or other trimmings", "some readers do not know the encoding then", Unknown, 0.5},
+	{mimeBase64Junk, "bytes in base64 content that do not belong there", "readers skip them, or stop there", Unknown, 0.5},
+	{mimeBase64Padding, "base64 padding in the middle of the content", "readers stop there, or go on", Unknown, 0.5},
+	{mimeBase64Length, "base64 content that does not end at a whole byte, or lacks padding", "readers drop or keep the last bytes", Unknown, 0},
+	{mimeQPEscape, "quoted-printable content with a bad escape", "readers keep or drop it", Unknown, 0},
+	{mimeUU, "a uuencoded file in a text part", "some readers show it as an attachment, some as text", Unknown, 0.5},
+	{mimeUULine, "uuencoded content with a line that does not fit", "readers drop it, or stop there", Unknown, 0},
+	{mimeFilename, "several different file names for one part", "readers show different names", Unknown, 0},
+	{mimeFilenameType, "file names with different extensions for one part", "readers open it as different types", Unknown, 2},
+	{mimeCharset, "an unknown charset", "readers guess another one", Unknown, 0},
+	{mimePartial, "a piece of a message (message/partial)", "readers may put it together, and then it is a whole that nobody scanned", Unknown, 2},
+	{mimeExternal, "content that lies elsewhere (message/external-body)", "readers may fetch what nobody scanned", Unknown, 1},
+	{mimeNul, "a NUL byte in a body", "some readers stop there", Unknown, 0},
+	{mimeBareCR, "a CR without LF in a body", "some readers end the line there", Unknown, 0},
+	{mimeLines, "line ends of both kinds, CRLF and LF alone", "readers differ in what a line is", Unknown, 0},
+	{mimeLongLine, "a line of more than 998 bytes", "servers on the way cut it", Unknown, 0},
+	{mimeUnread, "content that cannot be read again", "the rest of the message was not looked at for anomalies", Unknown, 0},
+	{mimeMore, "more anomalies than are kept", "see Limits.Anomalies", Unknown, 0.5},
 }
 
 // anomalyList keeps anomalies up to a limit, and one that says that there were more.

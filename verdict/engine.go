@@ -26,7 +26,7 @@ const maxAbandoned = 64
 type Engine struct {
 	// Scanners are asked in parallel. Findings stand in the report in this order. Names should differ.
 	Scanners []Scanner
-	// Merge makes a class of the findings. Nil means Highest.
+	// Merge makes a class of the findings. Nil means that of the zero Weigh.
 	Merge Merge
 	// Timeout is the budget for all scanners together. 0 means 30 s. It has to be shorter than the
 	// patience of SMTP clients, which RFC 5321 section 4.5.3.2.6 puts at 10 minutes.
@@ -62,6 +62,7 @@ func (e *Engine) Judge(ctx context.Context, m *Message) *Report {
 	r := e.runAll(ctx, cancel, m, func(Scanner) bool { return true }, Scanner.Scan)
 	r.Auth = m.Auth
 	r.Class = e.merge(m, r)
+	r.Score = TotalScore(r.Findings)
 	r.Took = time.Since(start)
 	if e.Trace.Judged != nil {
 		hook(func() { e.Trace.Judged(m, r) })
@@ -86,6 +87,7 @@ func (e *Engine) JudgeEnvelope(ctx context.Context, m *Message) *Report {
 		return s.(EnvelopeScanner).ScanEnvelope(ctx, m)
 	})
 	r.Class = e.mergeAll(m, r)
+	r.Score = TotalScore(r.Findings)
 	r.Took = time.Since(start)
 	return r
 }
@@ -125,7 +127,7 @@ func (e *Engine) mergeAll(m *Message, r *Report) (class Class) {
 		class = Unknown
 	}()
 	if e.Merge == nil {
-		return Highest(m, r.Findings)
+		return Weigh{}.Merge(m, r.Findings)
 	}
 	return e.Merge(m, r.Findings)
 }

@@ -242,7 +242,11 @@ func odfType(b []byte) string {
 	if end := strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }); end >= 0 {
 		s = s[:end]
 	}
-	return strings.TrimSuffix(s, "PK") // the signature of what follows
+	s = strings.TrimSuffix(s, "PK") // the signature of what follows
+	if s == "application/" {
+		return "application/zip"
+	}
+	return s
 }
 
 // binaryType knows what only a closer look tells.

@@ -28,6 +28,33 @@ type Message struct {
 	tree       partTree
 	checkOnce  sync.Once
 	anomalies  []Anomaly
+	memoMu     sync.Mutex
+	memos      map[any]*memo
+}
+
+// memo is something that was made of a message once.
+type memo struct {
+	once  sync.Once
+	value any
+}
+
+// Memo returns what build returned when it was first called with this key, and calls it if nobody did: scanners
+// that need the same reading of a message share it. Others that ask for the same key wait. The key is of a
+// type of the caller's package, as in a context; build works within limits of its own and must not depend
+// on the context of one scanner. What it returns is kept as long as the message and is read only.
+func (m *Message) Memo(key any, build func() any) any {
+	m.memoMu.Lock()
+	if m.memos == nil {
+		m.memos = make(map[any]*memo)
+	}
+	e := m.memos[key]
+	if e == nil {
+		e = new(memo)
+		m.memos[key] = e
+	}
+	m.memoMu.Unlock()
+	e.once.Do(func() { e.value = build() })
+	return e.value
 }
 
 // NewMessage returns a message with the given bytes: header section, empty line and body (RFC 5322).

@@ -236,7 +236,10 @@ func TestAnomalyCodes(t *testing.T) {
 			met[code] = true
 		}
 	}
-	for _, c := range verdict.AnomalyCodes() {
+	for _, c := range verdict.Codes() {
+		if noun, _, _ := strings.Cut(c.Code, "."); noun != "header" && noun != "mime" {
+			continue
+		}
 		if !met[c.Code] {
 			t.Errorf("%s is in no case", c.Code)
 		}

@@ -197,6 +197,7 @@ func TestSniffType(t *testing.T) {
 		{"pptx", zipOf(t, "[Content_Types].xml=", "ppt/x.xml="), ooxml + "presentationml.presentation"},
 		{"docx with backslashes", zipOf(t, "[Content_Types].xml=", `WORD\document.xml=`), ooxml + "wordprocessingml.document"},
 		{"package", zipOf(t, "[Content_Types].xml="), "application/vnd.openxmlformats-package"},
+		{"ODF without its kind", zipOf(t, "mimetype=application/", "content.xml="), "application/zip"},
 		{"ODF", zipOf(t, "mimetype=application/vnd.oasis.opendocument.text", "content.xml="), "application/vnd.oasis.opendocument.text"},
 		{"EPUB", zipOf(t, "mimetype=application/epub+zip", "x="), "application/epub+zip"},
 		{"jar", zipOf(t, "META-INF/MANIFEST.MF=", "A.class="), "application/java-archive"},

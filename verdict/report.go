@@ -9,6 +9,7 @@ import (
 // Report is what an engine has to say about one message: what it is, why, and who looked.
 type Report struct {
 	Class    Class
+	Score    float64   // TotalScore of the findings
 	Findings []Finding // in the order of the scanners, whatever the timing was
 	Runs     []Run     // one for each scanner, in order: the coverage
 	Auth     AuthResults
@@ -45,15 +46,16 @@ func (r *Report) Failed() []Run {
 	return out
 }
 
-// MarshalJSON writes class, findings, runs and took_ms. What is known about the sender is the message's to
+// MarshalJSON writes class, score, findings, runs and took_ms. What is known about the sender is the message's to
 // show.
 func (r *Report) MarshalJSON() ([]byte, error) {
 	out := struct {
 		Class    Class     `json:"class"`
+		Score    float64   `json:"score,omitempty"`
 		Findings []Finding `json:"findings"`
 		Runs     []Run     `json:"runs"`
 		TookMS   float64   `json:"took_ms"`
-	}{r.Class, r.Findings, r.Runs, milliseconds(r.Took)}
+	}{r.Class, r.Score, r.Findings, r.Runs, milliseconds(r.Took)}
 	if out.Class > Malicious {
 		out.Class = Unknown
 	}

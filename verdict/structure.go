@@ -8,7 +8,7 @@ import (
 
 // Structure is a Scanner that reports the anomalies of a message as evidence: each is a finding with
 // its code, of class Unknown, which makes no message bad by itself. The first of each code that is
-// rarely innocent has a small score (see AnomalyCodes).
+// rarely innocent has a small score (see Codes).
 //
 // A message that could not be taken apart is one that it could not tell: it returns the error of
 // Message.Parts, ErrTooComplex as a rule, beside what it found up to there. The zero value is ready for use.
@@ -34,11 +34,12 @@ func (Structure) Scan(ctx context.Context, m *Message) ([]Finding, error) {
 	var out []Finding
 	scored := make(map[string]bool)
 	for _, a := range m.Anomalies() {
-		f := Finding{Code: a.Code, Detail: a.Detail, Part: names[a.Part]}
-		if !scored[a.Code] {
-			f.Score = codeScore(a.Code)
-			scored[a.Code] = true
+		f := Found(a.Code)
+		f.Detail, f.Part = a.Detail, names[a.Part]
+		if scored[a.Code] {
+			f.Score = 0
 		}
+		scored[a.Code] = true
 		if a.Code == mimeUnread && failed == nil {
 			failed = fmt.Errorf("verdict: looking for anomalies: %s", a.Detail)
 		}

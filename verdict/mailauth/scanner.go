@@ -12,7 +12,7 @@ import (
 	"github.com/postreeve/postreeve/verdict"
 )
 
-// Scanner is a verdict.Scanner that turns Message.Auth into findings; see Codes for what they mean and weigh.
+// Scanner is a verdict.Scanner that turns Message.Auth into findings; see verdict.Codes for what they mean and weigh.
 // It asks nobody: an Authenticator has to have been there before. Of a message that nobody checked it says
 // only what is odd about From. The zero value is ready for use.
 type Scanner struct {
@@ -48,8 +48,9 @@ func (s Scanner) Scan(ctx context.Context, m *verdict.Message) ([]verdict.Findin
 type findings struct{ list []verdict.Finding }
 
 func (f *findings) add(code, format string, args ...any) {
-	c := codeOf(code)
-	f.list = append(f.list, verdict.Finding{Code: code, Class: c.Class, Score: c.Score, Detail: fmt.Sprintf(format, args...)})
+	found := verdict.Found(code)
+	found.Detail = fmt.Sprintf(format, args...)
+	f.list = append(f.list, found)
 }
 
 func (f *findings) author(a *author) {

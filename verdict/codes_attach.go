@@ -1,0 +1,4 @@
+package verdict
+
+// attachTable has the codes of package attach.
+var attachTable = []Code{}

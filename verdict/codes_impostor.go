@@ -1,0 +1,4 @@
+package verdict
+
+// impostorTable has the codes of package impostor.
+var impostorTable = []Code{}

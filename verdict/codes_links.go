@@ -1,0 +1,4 @@
+package verdict
+
+// linksTable has the codes of package links.
+var linksTable = []Code{}
