@@ -59,13 +59,23 @@ func stampNote(d *Domain) string {
 
 // deliver hands the message to the next hop and makes one reply of what it says.
 func (s *Server) deliver(ctx context.Context, conn connection, tx *transaction, m *verdict.Message, o *Outcome) {
-	body, err := s.stamp(conn, tx, m, o)
+	sending, cancel := context.WithTimeout(ctx, s.Timeouts.deliver())
+	defer cancel()
+	body, err := s.stamp(sending, conn, tx, m, o)
 	if err != nil {
 		o.Reply = &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "temporary problem, try again later (" + m.ID + ")", Err: err}
 		return
 	}
+	if tx.domain.Mode == StoreAndForward && s.Queue != nil {
+		if err := s.enqueue(ctx, tx.domain, m, body); err != nil {
+			o.Reply = &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "cannot store the message now, try again later (" + m.ID + ")", Err: fmt.Errorf("queue: %w", err)}
+			return
+		}
+		o.Queued, o.Reply = true, &Reply{Code: 250, Enhanced: EnhancedCode{2, 0, 0}, Text: "queued as " + m.ID}
+		return
+	}
 	start := time.Now()
-	receipts, err := s.send(ctx, tx.domain.Next, m.Envelope, body)
+	receipts, err := s.send(sending, tx.domain.Next, m.Envelope, body)
 	o.Delivered = time.Since(start)
 	o.Reply = s.answer(tx, m, receipts, err)
 	if err == nil && len(receipts) > 0 && receipts[0].Reply != nil {
@@ -94,8 +104,6 @@ func (s *Server) enqueue(ctx context.Context, d *Domain, m *verdict.Message, bod
 // send gives the message to the hop. In one transaction there is one reply, so either all recipients
 // get it or none, if the hop can do that.
 func (s *Server) send(ctx context.Context, hop NextHop, e verdict.Envelope, body verdict.Source) ([]Receipt, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.deliver())
-	defer cancel()
 	receipts, err := shield(s, "next hop", func() ([]Receipt, error) {
 		if all, ok := hop.(AllOrNone); ok && len(e.To) > 1 {
 			if receipts, err := all.DeliverAll(ctx, e, body); !errors.Is(err, ErrNotAllOrNone) {
@@ -198,9 +206,11 @@ func allTemporary(receipts []Receipt, err error) bool {
 	return true
 }
 
-// stamp returns the message as it is delivered: our fields on top, those of ours that came in taken off.
-func (s *Server) stamp(conn connection, tx *transaction, m *verdict.Message, o *Outcome) (verdict.Source, error) {
+// stamp returns the message as it is delivered: our fields on top, those of ours that came in taken off. The
+// ARC set is above all of them, since it seals what is below.
+func (s *Server) stamp(ctx context.Context, conn connection, tx *transaction, m *verdict.Message, o *Outcome) (verdict.Source, error) {
 	var st stamps
+	s.stampResults(&st, m) // above Received: a trace field of the same hop (RFC 8601 section 4)
 	st.add("Received", s.receivedValue(conn, tx, m))
 	st.add(s.Headers.name("Id"), m.ID)
 	st.add(s.Headers.name("Verdict"), verdictWord(o.Class))
@@ -223,9 +233,9 @@ func (s *Server) stamp(conn connection, tx *transaction, m *verdict.Message, o *
 	if st.err != nil {
 		return nil, st.err
 	}
-	out := &stamped{head: []byte(st.b.String()), src: m}
+	out := &stamped{head: append(s.sealed(ctx, m, o), st.b.String()...), src: m}
 	for f := range h.All() {
-		if s.Headers.ours(f, s.hostname) {
+		if s.Headers.ours(f, s.ownNames) {
 			out.cut = append(out.cut, span{f.Offset(), f.Offset() + f.Len()})
 		}
 	}

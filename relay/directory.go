@@ -41,12 +41,17 @@ const (
 	// Continuity: on a temporary failure the message is queued durably and the sender gets 250.
 	// It needs a Queue.
 	Continuity
+	// StoreAndForward: every message is queued durably, and the sender gets 250 then. It needs a Queue.
+	StoreAndForward
 )
 
 // String returns the name of the mode as configuration spells it.
 func (m Mode) String() string {
-	if m == Continuity {
+	switch m {
+	case Continuity:
 		return "continuity"
+	case StoreAndForward:
+		return "queue"
 	}
 	return "sync"
 }
@@ -60,8 +65,10 @@ type Domain struct {
 	Next NextHop
 	// Policy says what becomes of what. The zero value is the default policy.
 	Policy Policy
-	// Mode is Synchronous or Continuity.
+	// Mode is Synchronous, Continuity or StoreAndForward.
 	Mode Mode
+	// Tenant is whose domain it is, for the ledger and the quarantine. Empty: nobody's in particular.
+	Tenant string
 	// Group joins domains: recipients of domains with the same group can share a transaction, since
 	// one route and one policy are right for all of them. Empty: the domain is a group of its own.
 	// The next hop and the policy of the transaction are those of its first recipient.

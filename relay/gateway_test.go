@@ -170,8 +170,10 @@ func fields(data []byte, name string) []string {
 // Each class goes where the policy of the domain says, and the reply says so.
 func TestVerdicts(t *testing.T) {
 	onBoth(t, func(t *testing.T, e relay.Engine) {
-		hold := func(context.Context, *verdict.Message, *verdict.Report) (string, error) { return "q1", nil }
-		broken := func(context.Context, *verdict.Message, *verdict.Report) (string, error) {
+		hold := func(context.Context, *relay.Domain, *verdict.Message, *verdict.Report) (string, error) {
+			return "q1", nil
+		}
+		broken := func(context.Context, *relay.Domain, *verdict.Message, *verdict.Report) (string, error) {
 			return "", errors.New("disk full")
 		}
 		for _, tt := range []struct {

@@ -55,7 +55,7 @@ func stampWith(t testing.TB, v string) []byte {
 	m.Peer = verdict.Client{Addr: netip.AddrPortFrom(peer, 25), Helo: v, Name: v, TLS: "TLSv1.3 " + v}
 	m.Envelope = verdict.Envelope{From: v, To: []verdict.Recipient{{Address: v}}, ID: v, UTF8: true}
 	d := &Domain{Name: v, Upstream: Upstream{Kind: ExchangeOnline, Nets: []netip.Prefix{netip.PrefixFrom(peer, 32)}}}
-	src, err := s.stamp(fakeConn{m.Peer}, &transaction{id: "id0", domain: d, envelope: m.Envelope}, m, &Outcome{Class: verdict.Spam, Action: Tag})
+	src, err := s.stamp(t.Context(), fakeConn{m.Peer}, &transaction{id: "id0", domain: d, envelope: m.Envelope}, m, &Outcome{Class: verdict.Spam, Action: Tag})
 	if err != nil {
 		t.Fatalf("stamping with %q: %v", v, err)
 	}
@@ -80,6 +80,35 @@ func FuzzStamps(f *testing.F) {
 			t.Errorf("stamped with %q:\n%q", v, head)
 		}
 	})
+}
+
+// An ARC set from a sealer that somebody has plugged in cannot bring anything else into the header.
+func TestWellSealed(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		in string
+		ok bool
+	}{
+		{"ARC-Seal: i=1;\r\n\tb=x\r\narc-message-signature: i=1\r\n", true},
+		{"ARC-Seal: i=1", false},
+		{"ARC-Seal: i=1\n", false},
+		{"ARC-Seal: i=1\r\r\n", false},
+		{"ARC-Seal: i=\x00\r\n", false},
+		{"ARC-Seal: i=1\r\n\r\n", false},
+		{"ARC-Seal: i=1\r\n \r\n", false},
+		{" b=x\r\nARC-Seal: i=1\r\n", false},
+		{"ARC-Seal : i=1\r\n", false},
+		{"ARC-: i=1\r\n", false},
+		{"X-Postreeve-Verdict: CLEAN\r\n", false},
+		{"ARC-Seal: i=1\r\nX: y\r\n", false},
+		{"ARC-Seal: " + strings.Repeat("x", 998-10) + "\r\n", true},
+		{"ARC-Seal: " + strings.Repeat("x", 998-9) + "\r\n", false},
+		{"ARC-Seal: \xff\r\n", false},
+	} {
+		if err := wellSealed([]byte(tt.in)); (err == nil) != tt.ok {
+			t.Errorf("%.60q: %v", tt.in, err)
+		}
+	}
 }
 
 // The writer itself refuses what clean would have mended.
@@ -157,14 +186,31 @@ func TestStrip(t *testing.T) {
 		{"authentication results, parenthesis escaped in the comment", "Authentication-Results: (\\)) mx.gw.example; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
 		{"authentication results, quoted with an escape", "Authentication-Results: \"mx.g\\w.example\"; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
 		{"authentication results, odd name", "Authentication-Results\xa0: mx.gw.example; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results, in the name of our reports", "Authentication-Results: Reports.GW.example; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results, dot at the end", "Authentication-Results: mx.gw.example.; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results, a version with a slash", "Authentication-Results: mx.gw.example/1; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results, letter case of the name", "AUTHENTICATION-results: mx.gw.example; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results, folded everywhere", "Authentication-Results:\r\n\t(a\r\n b)\r\n mx.gw.example\r\n ;spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results, encoded word", "Authentication-Results: =?utf-8?q?mx=2Egw.example?=; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results of others in encoded words", "Authentication-Results: =?utf-8?b?c3BmPXBhc3M=?=\r\nFrom: a\r\n\r\n", "Authentication-Results: =?utf-8?b?c3BmPXBhc3M=?=\r\nFrom: a\r\n\r\n"},
+		{"authentication results, encoded word of some charset", "Authentication-Results:\r\n =?koi8-r?B?bXguZ3cuZXhhbXBsZQ==?=; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results, wide letters", "Authentication-Results: mx\uff0egw.example; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results, invisible letters", "Authentication-Results: mx.\u200bgw.example; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results, a control character", "Authentication-Results: mx.gw.exam\x01ple; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results, our name second", "Authentication-Results: ; mx.gw.example; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results, our name behind an open quote", "Authentication-Results: \"x\\\" mx.gw.example; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results, an equals sign in the comment", "Authentication-Results: (a=b) mx.gw.example; spf=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
+		{"authentication results of others about us", "Authentication-Results: mx.example.org; dkim=pass header.d=mx.gw.example\r\nFrom: a\r\n\r\n", "Authentication-Results: mx.example.org; dkim=pass header.d=mx.gw.example\r\nFrom: a\r\n\r\n"},
+		{"authentication results of a host like us", "Authentication-Results: xmx.gw.example; spf=pass\r\nFrom: a\r\n\r\n", "Authentication-Results: xmx.gw.example; spf=pass\r\nFrom: a\r\n\r\n"},
+		{"sealed results are not ours to take", "ARC-Authentication-Results: i=1; mx.gw.example; spf=pass\r\nFrom: a\r\n\r\n", "ARC-Authentication-Results: i=1; mx.gw.example; spf=pass\r\nFrom: a\r\n\r\n"},
 		{"authentication results in our name, with a comment", "Authentication-Results: (x (y)) mx.gw.example 1;\r\n dkim=pass\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := &Server{Hostname: "mx.gw.example"}
+			s := &Server{Hostname: "mx.gw.example", Auth: Auth{ID: "reports.gw.example"}}
 			s.init()
 			m := verdict.NewMessage(verdict.Bytes(tt.in))
-			src, err := s.stamp(fakeConn{}, &transaction{domain: &Domain{Name: "example.net"}}, m, &Outcome{Class: verdict.Clean})
+			src, err := s.stamp(t.Context(), fakeConn{}, &transaction{domain: &Domain{Name: "example.net"}}, m, &Outcome{Class: verdict.Clean})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -225,7 +271,7 @@ func BenchmarkStamp(b *testing.B) {
 	tx := &transaction{domain: &Domain{Name: "example.net"}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.stamp(fakeConn{m.Peer}, tx, m, &Outcome{Class: verdict.Clean, Action: Deliver}); err != nil {
+		if _, err := s.stamp(b.Context(), fakeConn{m.Peer}, tx, m, &Outcome{Class: verdict.Clean, Action: Deliver}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -287,7 +333,7 @@ func TestReceivedStampFits(t *testing.T) {
 	m.ID, m.Received = newID(), time.Now()
 	m.Peer = verdict.Client{Helo: long(255), Addr: netip.MustParseAddrPort("[2001:db8:1111:2222:3333:4444:5555:6666]:25"), TLS: "TLSv1.2 TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"}
 	m.Envelope.To = []verdict.Recipient{{Address: "b@" + long(252)}}
-	if _, err := s.stamp(fakeConn{m.Peer}, &transaction{domain: &Domain{Name: long(255)}}, m, &Outcome{Class: verdict.Clean}); err != nil {
+	if _, err := s.stamp(t.Context(), fakeConn{m.Peer}, &transaction{domain: &Domain{Name: long(255)}}, m, &Outcome{Class: verdict.Clean}); err != nil {
 		t.Error(err)
 	}
 }

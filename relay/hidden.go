@@ -11,7 +11,7 @@ import (
 
 // hidden says whether there are fields of ours where we cannot take them off: the header has no end, and
 // they stand behind the line that we take for the beginning of the body, where other readers go on.
-func (h Headers) hidden(m *verdict.Message, hostname string) (bool, error) {
+func (h Headers) hidden(m *verdict.Message, names []string) (bool, error) {
 	head := m.Header()
 	end := int64(0)
 	for f := range head.All() {
@@ -28,7 +28,7 @@ func (h Headers) hidden(m *verdict.Message, hostname string) (bool, error) {
 	if _, err := io.CopyN(io.Discard, r, end); err != nil {
 		return false, fmt.Errorf("reading the message: %w", err)
 	}
-	return h.among(bufio.NewReader(r), hostname)
+	return h.among(bufio.NewReader(r), names)
 }
 
 // continues says whether a message begins with a continuation line. Behind a field of ours it would be a
@@ -48,11 +48,11 @@ func continues(h verdict.Header) bool {
 const maxLook = 1 << 10
 
 // among says whether there is a field of ours among the lines of r.
-func (h Headers) among(r *bufio.Reader, hostname string) (bool, error) {
+func (h Headers) among(r *bufio.Reader, names []string) (bool, error) {
 	var field []byte
 	ours := func() bool {
 		name, value := lenientLine(string(field))
-		return h.reserved(name) || isResults(name, value, hostname)
+		return h.reserved(name) || isResults(name, value, names)
 	}
 	start := true // of a line, not of a rest that did not fit into the buffer
 	for {

@@ -21,27 +21,43 @@ type EnvelopeJudge interface {
 }
 
 // Holder keeps messages in quarantine. It gets the message as it came in, without our header fields; its
-// Envelope says whom it was for, and the id that Hold returns stands in the log as "held".
+// Envelope says whom it was for, d whose policy holds it, and the id that Hold returns stands in the log as
+// "held".
 //
 // Hold returns only after the message, its envelope and the report are durable: the sender is told 250
 // after that. It must stop when ctx ends. The message is valid until Hold returns. An error defers the message.
 type Holder interface {
-	Hold(ctx context.Context, m *verdict.Message, r *verdict.Report) (id string, err error)
+	Hold(ctx context.Context, d *Domain, m *verdict.Message, r *verdict.Report) (id string, err error)
 }
 
 // HolderFunc makes a Holder of a function.
-type HolderFunc func(ctx context.Context, m *verdict.Message, r *verdict.Report) (id string, err error)
+type HolderFunc func(ctx context.Context, d *Domain, m *verdict.Message, r *verdict.Report) (id string, err error)
 
 // Hold calls f.
-func (f HolderFunc) Hold(ctx context.Context, m *verdict.Message, r *verdict.Report) (string, error) {
-	return f(ctx, m, r)
+func (f HolderFunc) Hold(ctx context.Context, d *Domain, m *verdict.Message, r *verdict.Report) (string, error) {
+	return f(ctx, d, m, r)
 }
 
-// Queue keeps messages whose next hop is away, for domains in Continuity mode.
+// Releaser is a Holder that knows its own releases again, where the way of mail leads through the gateway a
+// second time. mark is what Server.Release was given, taken from the message.
+type Releaser interface {
+	Holder
+	Released(ctx context.Context, m *verdict.Message, mark string) bool
+}
+
+// Ledger takes note of every message whose content was received, and what became of it. RecordMessage is
+// called before the sender is told, and must stop when ctx ends. An error is logged and changes nothing: the
+// message has been dealt with. The message is valid until RecordMessage returns.
+type Ledger interface {
+	RecordMessage(ctx context.Context, d *Domain, m *verdict.Message, o Outcome) error
+}
+
+// Queue keeps messages whose next hop is away, for domains in Continuity mode, and all messages for those in
+// StoreAndForward mode.
 //
 // Enqueue returns only after the message is durable, exactly as body has it, for all recipients of the
-// envelope. It is called when the hop has neither taken nor refused any of them, as far as is known: see
-// ErrUncertain. It must stop when ctx ends. Message and body are valid until Enqueue returns. An error
+// envelope. In Continuity mode it is called when the hop has neither taken nor refused any of them, as far as is
+// known: see ErrUncertain. It must stop when ctx ends. Message and body are valid until Enqueue returns. An error
 // defers the message.
 type Queue interface {
 	Enqueue(ctx context.Context, domain *Domain, m *verdict.Message, e verdict.Envelope, body verdict.Source) error

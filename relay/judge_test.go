@@ -81,7 +81,7 @@ func TestObjectionAtMail(t *testing.T) {
 // deaf keeps messages as slowly as its context allows.
 type deaf struct{}
 
-func (deaf) Hold(ctx context.Context, _ *verdict.Message, _ *verdict.Report) (string, error) {
+func (deaf) Hold(ctx context.Context, _ *relay.Domain, _ *verdict.Message, _ *verdict.Report) (string, error) {
 	<-ctx.Done()
 	return "", ctx.Err()
 }

@@ -1,10 +1,12 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,8 +16,12 @@ import (
 // mostReasons is how many findings one record names.
 const mostReasons = 20
 
-// because names the findings, for the log.
+// because names the findings, for the log: those that weigh most first.
 func because(fs []verdict.Finding) error {
+	fs = slices.Clone(fs)
+	slices.SortStableFunc(fs, func(a, b verdict.Finding) int {
+		return cmp.Or(cmp.Compare(b.Class, a.Class), cmp.Compare(b.Score, a.Score))
+	})
 	var b strings.Builder
 	for i, f := range fs {
 		if i == mostReasons {
@@ -89,6 +95,12 @@ func (s *Server) logDone(ctx context.Context, conn connection, m *verdict.Messag
 	if o.Hop != "" {
 		attrs = append(attrs, slog.String("hop", o.Hop))
 	}
+	if checked(o.Auth) {
+		attrs = append(attrs, slog.String("auth", authWord(o.Auth)), ms("authenticated_ms", o.Authenticated))
+	}
+	if o.Unsealed != nil {
+		attrs = append(attrs, slog.Any("unsealed", o.Unsealed))
+	}
 	attrs = append(attrs, ms("judged_ms", o.Judged), ms("delivered_ms", o.Delivered), ms("took_ms", o.Took))
 	if o.Held != "" {
 		attrs = append(attrs, slog.String("held", o.Held))
@@ -97,7 +109,7 @@ func (s *Server) logDone(ctx context.Context, conn connection, m *verdict.Messag
 		attrs = append(attrs, slog.Bool("queued", true))
 	}
 	if o.Report != nil && len(o.Report.Findings) > 0 && o.Class != verdict.Clean {
-		attrs = append(attrs, slog.Any("findings", because(o.Report.Findings)))
+		attrs = append(attrs, slog.Any("findings", because(o.Report.Findings)), slog.Float64("score", o.Report.Score))
 		for _, run := range o.Report.Failed() {
 			attrs = append(attrs, slog.Any("failed."+run.Scanner, run.Err))
 		}

@@ -19,7 +19,7 @@ func (panicking) Deliver(context.Context, verdict.Envelope, verdict.Source) ([]r
 	panic("hop")
 }
 
-func (panicking) Hold(context.Context, *verdict.Message, *verdict.Report) (string, error) {
+func (panicking) Hold(context.Context, *relay.Domain, *verdict.Message, *verdict.Report) (string, error) {
 	panic("hold")
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,13 +28,18 @@ type Server struct {
 	Hostname string
 	// Directory knows whose mail is taken. Nil refuses every recipient.
 	Directory Directory
+	// Auth finds out who really sent a message, and tells the next hop.
+	Auth Auth
 	// Judge says what a message is. Nil makes every message Unknown. An EnvelopeJudge is also asked
 	// at MAIL and RCPT.
 	Judge Judge
 	// Hold keeps what a policy wants held. Nil refuses it with 550 5.7.1 instead.
 	Hold Holder
-	// Queue keeps what could not be delivered for domains in Continuity mode. Nil defers it.
+	// Queue keeps what could not be delivered for domains in Continuity mode, and everything for those in
+	// StoreAndForward mode. Nil: what cannot be delivered is deferred.
 	Queue Queue
+	// Ledger takes note of every message. Nil: nobody does.
+	Ledger Ledger
 
 	// TLSConfig has the certificates for STARTTLS; see CertFile. Nil does not offer STARTTLS. At least
 	// TLS 1.2 is required unless it says more.
@@ -70,12 +76,14 @@ type Server struct {
 	// Trace has optional hooks.
 	Trace Trace
 
-	once     sync.Once
-	admit    *admission
-	flight   *semaphore.Weighted
-	refused  refusals
-	own      verdict.Spool // if the caller has none
-	hostname string        // in lower case
+	once       sync.Once
+	admit      *admission
+	flight     *semaphore.Weighted
+	refused    refusals
+	own        verdict.Spool // if the caller has none
+	hostname   string        // in lower case
+	authservID string        // in lower case
+	ownNames   []string      // of both, each once
 }
 
 // Timeouts bound how long anything can take. Zero means the default. Judge and Deliver together have to stay
@@ -87,7 +95,8 @@ type Timeouts struct {
 	Message  time.Duration // for a message from its first byte to its last; default 30 min
 	Write    time.Duration // for a reply to be taken; default 1 min
 	Lookup   time.Duration // for the Directory; default 10 s
-	Judge    time.Duration // for the Judge; default 1 min
+	Judge    time.Duration // for the Authenticator and the Judge; default 1 min
+	Auth     time.Duration // of that for the Authenticator; default a third, 20 s at most
 	Deliver  time.Duration // for the next hop; default 5 min
 	Drain    time.Duration // for transactions under way when Serve is told to end; default 30 s
 	Proxy    time.Duration // for a PROXY header; default 5 s
@@ -113,20 +122,28 @@ type Outcome struct {
 	Size       int64         // in bytes, as it came in
 	Class      verdict.Class // after the lists of the policy
 	Action     Action
+	Auth       verdict.AuthResults
 	Report     *verdict.Report // nil if the message was refused before it was judged
 	Reply      *Reply          // to the sender
 	Hop        string          // what the next hop said to the first recipient, with its address: "192.0.2.7:25 250 2.0.0 queued as 4ABC"
 	Held       string          // the holder's id
 	Queued     bool
-	Judged     time.Duration // for the judge
-	Delivered  time.Duration // for the next hop
-	Took       time.Duration // from the end of the data to the reply
+	Sealed     bool  // an ARC set was added
+	Unsealed   error // why not, where there is a Sealer
+
+	Authenticated time.Duration // for the Authenticator
+	Judged        time.Duration // for the Judge
+	Delivered     time.Duration // for the next hop
+	Took          time.Duration // from the end of the data to the reply
 }
 
 // Valid says what keeps the server from serving, if anything does. Serve asks it first.
 func (s *Server) Valid() error {
 	if s.Hostname == "" || clean(s.Hostname, 255) != s.Hostname || strings.ContainsAny(s.Hostname, " ()<>;") {
 		return fmt.Errorf("relay: Server.Hostname %q: the gateway needs a host name of its own", s.Hostname)
+	}
+	if id := s.Auth.ID; clean(id, 253) != id || strings.ContainsAny(id, " ()<>;\"\\=/") {
+		return fmt.Errorf("relay: Server.Auth.ID %q: wants a name as a host has it (RFC 8601 section 2.5)", id)
 	}
 	if n := s.Limits.BytesInFlight; n > 0 && n < flightStep {
 		return fmt.Errorf("relay: Limits.BytesInFlight %d: no message would fit, at least %d are needed", n, flightStep)
@@ -157,6 +174,8 @@ func (s *Server) init() {
 		s.admit = newAdmission(s.Limits)
 		s.flight = semaphore.NewWeighted(bytesLimit(s.Limits.BytesInFlight, 4<<30))
 		s.hostname = strings.ToLower(strings.TrimSuffix(s.Hostname, "."))
+		s.authservID = cmp.Or(strings.ToLower(strings.TrimSuffix(s.Auth.ID, ".")), s.hostname)
+		s.ownNames = slices.Compact([]string{s.hostname, s.authservID})
 	})
 }
 
@@ -180,7 +199,9 @@ func (t Timeouts) message() time.Duration { return cmp.Or(t.Message, 30*time.Min
 func (t Timeouts) write() time.Duration   { return cmp.Or(t.Write, time.Minute) }
 func (t Timeouts) lookup() time.Duration  { return cmp.Or(t.Lookup, 10*time.Second) }
 func (t Timeouts) judge() time.Duration   { return cmp.Or(t.Judge, time.Minute) }
+func (t Timeouts) auth() time.Duration    { return cmp.Or(t.Auth, min(t.judge()/3, 20*time.Second)) }
 func (t Timeouts) deliver() time.Duration { return cmp.Or(t.Deliver, 5*time.Minute) }
 func (t Timeouts) store() time.Duration   { return min(time.Minute, patience-t.judge()-t.deliver()) }
+func (t Timeouts) ledger() time.Duration  { return min(5*time.Second, t.store()) }
 func (t Timeouts) drain() time.Duration   { return cmp.Or(t.Drain, 30*time.Second) }
 func (t Timeouts) proxy() time.Duration   { return cmp.Or(t.Proxy, 5*time.Second) }

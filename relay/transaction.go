@@ -29,6 +29,7 @@ func (s *Server) take(ctx context.Context, conn connection, tx *transaction, r i
 	o := Outcome{ID: tx.id, Domain: tx.domain.Name, Recipients: len(tx.envelope.To), Size: buf.Size()}
 	s.decide(ctx, conn, tx, m, &o)
 	o.Took = time.Since(start)
+	s.record(ctx, tx.domain, m, o)
 	s.logDone(ctx, conn, m, &o)
 	if s.Trace.Done != nil {
 		s.hook("Done", func() { s.Trace.Done(o) })
@@ -88,39 +89,50 @@ func (s *Server) decide(ctx context.Context, conn connection, tx *transaction, m
 		}
 		return
 	}
+	judging, cancel := context.WithTimeout(ctx, s.Timeouts.judge())
+	defer cancel()
+	s.authenticate(judging, tx, m, o)
 	start := time.Now()
-	report := s.judge(ctx, tx, m)
+	report := s.judge(judging, tx, m)
 	o.Judged, o.Report = time.Since(start), report
-	class, why := tx.domain.Policy.classify(m, report.Class)
-	if why != "" {
-		report.Findings = append(slices.Clip(report.Findings), verdict.Finding{Scanner: "policy", Code: verdict.CodeListed, Class: class, Detail: why})
-		report.Class = class
+	d := tx.domain.Policy.decide(m, report.Class)
+	for _, f := range d.findings {
+		report.Findings = append(slices.Clip(report.Findings), f)
 	}
-	o.Class, o.Action = class, tx.domain.Policy.Action(class)
-	if o.Action == Hold && s.Hold == nil {
+	report.Class = d.class
+	o.Class, o.Action = d.class, d.action
+	switch {
+	case o.Action != Hold:
+	case s.Hold == nil:
 		o.Action = Reject
+	case s.released(ctx, m):
+		o.Action = Deliver
 	}
 	switch o.Action {
 	case Deliver, Tag:
 		s.deliver(ctx, conn, tx, m, o)
 	case Hold:
-		id, err := s.hold(ctx, m, report)
+		id, err := s.hold(ctx, tx.domain, m, report)
 		if err != nil {
 			o.Reply = &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "cannot store the message now, try again later (" + m.ID + ")", Err: fmt.Errorf("hold: %w", err)}
 			return
 		}
 		o.Held, o.Reply = id, accepted(m.ID)
 	case Reject:
-		o.Reply = &Reply{Code: 550, Enhanced: EnhancedCode{5, 7, 1}, Text: "message refused for its content (" + m.ID + ")"}
+		text := "message refused for its content (" + m.ID + ")"
+		if d.disowned {
+			text = "refused as the DMARC policy of " + clean(m.Auth.DMARC.Domain, 253) + " asks (" + m.ID + ")"
+		}
+		o.Reply = &Reply{Code: 550, Enhanced: EnhancedCode{5, 7, 1}, Text: text}
 	default:
 		o.Reply = &Reply{Code: 451, Enhanced: EnhancedCode{4, 7, 1}, Text: "message could not be checked, try again later (" + m.ID + ")"}
 	}
 }
 
-func (s *Server) hold(ctx context.Context, m *verdict.Message, r *verdict.Report) (string, error) {
+func (s *Server) hold(ctx context.Context, d *Domain, m *verdict.Message, r *verdict.Report) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.store())
 	defer cancel()
-	return shield(s, "holder", func() (string, error) { return s.Hold.Hold(ctx, m, r) })
+	return shield(s, "holder", func() (string, error) { return s.Hold.Hold(ctx, d, m, r) })
 }
 
 func accepted(id string) *Reply {
@@ -136,7 +148,7 @@ func (s *Server) inspect(tx *transaction, m *verdict.Message) *Reply {
 	} else if err != nil {
 		return &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "temporary problem, try again later (" + m.ID + ")", Err: err}
 	}
-	switch hidden, err := s.Headers.hidden(m, s.hostname); {
+	switch hidden, err := s.Headers.hidden(m, s.ownNames); {
 	case err != nil:
 		return &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "temporary problem, try again later (" + m.ID + ")", Err: err}
 	case hidden:
@@ -145,6 +157,8 @@ func (s *Server) inspect(tx *transaction, m *verdict.Message) *Reply {
 	if up := tx.domain.Upstream; up.trusts(m.Peer.Addr.Addr()) {
 		if c, ok := up.origin(h); ok {
 			m.Origin = c
+		} else if m.Origin == m.Peer { // the upstream is not who sent it
+			m.Origin = verdict.Client{}
 		}
 	}
 	if err := s.loop(tx.domain, h); err != nil {
@@ -158,8 +172,6 @@ func (s *Server) judge(ctx context.Context, tx *transaction, m *verdict.Message)
 	if s.Judge == nil {
 		return &verdict.Report{Findings: []verdict.Finding{{Code: verdict.CodeScannerNone, Detail: "the server has no judge"}}}
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.judge())
-	defer cancel()
 	r, err := shield(s, "judge", func() (*verdict.Report, error) { return s.Judge.Judge(ctx, m), nil })
 	if err != nil {
 		r = failedReport(err)
@@ -168,6 +180,7 @@ func (s *Server) judge(ctx context.Context, tx *transaction, m *verdict.Message)
 	if r != nil {
 		report = *r
 	}
+	report.Auth = m.Auth
 	if tx.early != nil { // what was found in the envelope can only make it worse
 		report.Runs = slices.Concat(tx.early.Runs, report.Runs)
 		report.Findings = slices.Concat(tx.early.Findings, report.Findings)

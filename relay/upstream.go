@@ -17,6 +17,12 @@ type Upstream struct {
 	// Hops, for ReceivedChain, is how many of its own Received fields it puts above the one that names
 	// the original client. 0: the topmost one names it.
 	Hops int
+	// Results says that what the upstream reports in its own Authentication-Results (RFC 8601) counts beside what
+	// can be seen here: SPF where it does not name the client, and DKIM signatures that it saw pass. Only the
+	// topmost one in the name AuthservID is believed; empty: it gives no name, as Exchange Online. It must be one
+	// that takes fields in its own name off what it receives.
+	Results    bool
+	AuthservID string
 }
 
 // UpstreamKind is a way in which an upstream says who its client was.

@@ -18,9 +18,10 @@ const Pass AuthResult = "pass"
 
 // SPFResult is the result of RFC 7208 for the domain of the reverse-path, or of HELO for the null sender.
 type SPFResult struct {
-	Result AuthResult
-	Domain string
-	Err    error
+	Result   AuthResult
+	Domain   string
+	Identity string // what Domain was taken from: "mailfrom" or "helo" (RFC 7208 sections 2.3 and 2.4)
+	Err      error
 }
 
 // DKIMResult is the result of RFC 6376 for one signature.
@@ -36,12 +37,19 @@ type DMARCResult struct {
 	Result AuthResult
 	Domain string // of the author
 	Policy string // "none", "quarantine" or "reject" as published, empty without a record
-	Err    error
+	// Applied is what the owner of the domain asks to be done with this message: Policy, or one step less
+	// while it is being tested (RFC 9989 section 4.7), or "none" where ARC vouches for the message. It is
+	// empty unless Result is "fail".
+	Applied string
+	Err     error
 }
 
 // ARCResult is the result of RFC 8617 for the chain.
 type ARCResult struct {
 	Result AuthResult
 	Sealer string // domain of the newest seal
-	Err    error
+	// Vouches says that the chain is good, that everybody who sealed it is trusted, and that its first set
+	// says that DMARC passed for the author domain (RFC 8617 section 7.2).
+	Vouches bool
+	Err     error
 }

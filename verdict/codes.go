@@ -61,7 +61,7 @@ var byCode = sync.OnceValue(func() map[string]Code {
 
 // Codes lists what all codes of this module mean and weigh, and why, for documentation and for tools.
 func Codes() []Code {
-	return slices.Concat(coreTable, anomalyTable, authTable, attachTable, linksTable, impostorTable)
+	return slices.Concat(coreTable, anomalyTable, authTable, attachTable, linksTable, impostorTable, enginesTable)
 }
 
 // Found returns a finding with the class and the score that the table gives its code. A code that is not

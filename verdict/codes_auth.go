@@ -1,5 +1,9 @@
 package verdict
 
+// CodeHonoured is the finding of a policy that does what the owner of an author domain asks for: reject or
+// quarantine what fails DMARC.
+const CodeHonoured = "policy.dmarc"
+
 // authTable has the codes of package mailauth.
 var authTable = []Code{
 	{"from.missing", "no From field", "no mail program sends that; who reads it sees any name or none", Unknown, 2},
@@ -19,5 +23,6 @@ var authTable = []Code{
 	{"auth.dmarc.arc", "DMARC: failed here, but a trusted chain of ARC seals says that it passed before", "a mailing list or forwarder that we trust changed it on the way", Unknown, 0},
 	{"auth.arc.fail", "ARC: a chain of seals that is broken", "changed behind the last seal, or a mistake of a sealer; it counts as no chain", Unknown, 0},
 	{"auth.nothing", "neither SPF nor DKIM passed for any domain", "nobody takes responsibility for the message; large receivers refuse that by now", Unknown, 1},
+	{CodeHonoured, "DMARC: the recipient's policy does what the author domain asks for", "the policy says so, whatever the message is", Unknown, 0},
 	{"auth.temperror", "a result that a temporary DNS failure left open", "no fault of the message: it must neither help nor harm it", Unknown, 0},
 }

@@ -27,13 +27,9 @@ type Authenticator struct {
 	// MaxSignatures is how many DKIM signatures of a message are verified, from the top. 0 means 10.
 	// The others are neutral.
 	MaxSignatures int
-	// Upstream says under which authserv-id the trusted upstream that handed a message over writes its
-	// Authentication-Results, "" if it gives none, and whether it is trusted at all. Its topmost field then
-	// counts beside what we see ourselves: SPF if nobody told us the original client, and DKIM signatures that
-	// it saw pass, since it may have changed the message. Nil means that no such field is ever believed.
-	//
-	// An upstream that does not remove fields in its own name from what it receives must not be trusted.
-	Upstream func(m *verdict.Message) (authservID string, trusted bool)
+	// TrustedSealers are domains whose ARC seals are believed: where a chain of them alone says that DMARC
+	// passed at its beginning, a failure here asks for nothing (RFC 8617 section 7.2). Nil means none.
+	TrustedSealers []string
 }
 
 func (a *Authenticator) resolver() Resolver {
@@ -51,7 +47,24 @@ func (noDNS) Lookup(context.Context, string, RecordType) ([]string, error) {
 
 // Authenticate evaluates a message. It is total: what could not be looked up, or not in time, is temperror,
 // and what is malformed is permerror. Neither is ever a pass or a fail. It does not change the message.
+//
+// Of a message whose Origin has no address nobody can check SPF. Where DMARC would have failed for it, its
+// Result is empty then: SPF might have passed.
 func (a *Authenticator) Authenticate(ctx context.Context, m *verdict.Message) verdict.AuthResults {
+	return a.evaluate(ctx, m, func(*verdict.AuthResults) {})
+}
+
+// AuthenticateBehind is Authenticate for a message from a trusted upstream, which writes its
+// Authentication-Results under authservID, "" if it gives none. Its topmost field counts beside what we see
+// ourselves: SPF if nobody told us the original client, and DKIM signatures that it saw pass, since it may
+// have changed the message.
+//
+// An upstream that does not remove fields in its own name from what it receives must not be trusted.
+func (a *Authenticator) AuthenticateBehind(ctx context.Context, m *verdict.Message, authservID string) verdict.AuthResults {
+	return a.evaluate(ctx, m, func(out *verdict.AuthResults) { addReported(m, authservID, out) })
+}
+
+func (a *Authenticator) evaluate(ctx context.Context, m *verdict.Message, add func(*verdict.AuthResults)) verdict.AuthResults {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(a.Timeout, 20*time.Second))
 	defer cancel()
 	var (
@@ -74,8 +87,15 @@ func (a *Authenticator) Authenticate(ctx context.Context, m *verdict.Message) ve
 	}
 	out.DKIM, out.ARC = a.checkSignatures(ctx, m)
 	wg.Wait()
-	a.addUpstream(m, &out)
+	add(&out)
 	out.DMARC = walk.evaluate(who, policy, identifiers(out))
+	switch {
+	case out.DMARC.Result != "fail":
+	case out.SPF.Result == "":
+		out.DMARC.Result, out.DMARC.Applied, out.DMARC.Err = "", "", nil
+	case vouchedFor(m.Header(), out, a.TrustedSealers):
+		out.ARC.Vouches, out.DMARC.Applied = true, "none"
+	}
 	return out
 }
 

@@ -241,7 +241,11 @@ func TestOrigin(t *testing.T) {
 	} {
 		m := message([]byte(plainHead + plainBody))
 		m.Peer, m.Origin, m.Envelope.From = c.peer, c.origin, c.from
-		if got := authenticate(t, zone, m).SPF; got.Result != c.result || got.Domain != c.domain {
+		identity := "mailfrom"
+		if c.from == "" {
+			identity = "helo"
+		}
+		if got := authenticate(t, zone, m).SPF; got.Result != c.result || got.Domain != c.domain || got.Result != "" && got.Identity != identity {
 			t.Errorf("%s: %+v, want %s %s", c.name, got, c.result, c.domain)
 		}
 	}
@@ -258,19 +262,20 @@ func TestUpstream(t *testing.T) {
 		want             string // SPF domain, DKIM domains, DMARC
 	}{
 		{"trusted", field + forged, "EOP.example", true, "b.example [b.example] pass"},
-		{"not trusted", field, "eop.example", false, " [] fail"},
-		{"another name", field, "other.example", true, " [] fail"},
+		{"not trusted", field, "eop.example", false, " [] "},
+		{"another name", field, "other.example", true, " [] "},
 		{"no name", nameless, "", true, "b.example [b.example] pass"},
-		{"no name, but a name is wanted", nameless, "eop.example", true, " [] fail"},
-		{"none", "", "eop.example", true, " [] fail"},
-		{"malformed", "Authentication-Results: eop.example; spf==pass\r\n", "eop.example", true, " [] fail"},
+		{"no name, but a name is wanted", nameless, "eop.example", true, " [] "},
+		{"none", "", "eop.example", true, " [] "},
+		{"malformed", "Authentication-Results: eop.example; spf==pass\r\n", "eop.example", true, " [] "},
+		{"SPF of somebody else", "Authentication-Results: eop.example; spf=pass smtp.helo=c.example\r\n", "eop.example", true, "c.example [] fail"},
 	} {
 		m := message([]byte(c.fields + plainHead + plainBody))
-		a := mailauth.Authenticator{
-			Resolver: policies("b.example v=DMARC1; p=reject"),
-			Upstream: func(*verdict.Message) (string, bool) { return c.id, c.trusted },
-		}
+		a := mailauth.Authenticator{Resolver: policies("b.example v=DMARC1; p=reject")}
 		got := a.Authenticate(t.Context(), m)
+		if c.trusted {
+			got = a.AuthenticateBehind(t.Context(), m, c.id)
+		}
 		var domains []string
 		for _, d := range got.DKIM {
 			domains = append(domains, d.Domain)

@@ -8,7 +8,7 @@ import (
 )
 
 // ErrPolicyTest is the Err of a DMARC fail whose policy is not to be applied in full: the owner of the domain
-// is testing it (t=y, RFC 9989 section 4.7). Policy is what is published; one step weaker is what is asked for.
+// is testing it (t=y, RFC 9989 section 4.7). Policy is what is published, Applied one step weaker.
 var ErrPolicyTest = errors.New("mailauth: the DMARC policy is being tested (t=y)")
 
 // identifier is a domain that SPF or DKIM speaks for.
@@ -72,9 +72,9 @@ func (w *dmarcWalk) evaluate(a *author, p dmarcPolicy, ids []identifier) verdict
 	case perr != nil:
 		out.Result, out.Policy, out.Err = "temperror", "", perr
 	default:
-		out.Result = "fail"
+		out.Result, out.Applied = "fail", policy
 		if p.record.testing {
-			out.Err = ErrPolicyTest
+			out.Applied, out.Err = weaker(policy), ErrPolicyTest
 		}
 	}
 	return out

@@ -87,6 +87,7 @@ func TestDMARC(t *testing.T) {
 
 		{"test mode", policies("b.example v=DMARC1; p=reject; t=y"), "b.example", "none ", "fail reject testing"},
 		{"test mode, passes", policies("b.example v=DMARC1; p=reject; t=y"), "b.example", "pass b.example", "pass reject"},
+		{"quarantine in test mode", policies("b.example v=DMARC1; p=quarantine; t=y"), "b.example", "none ", "fail quarantine testing"},
 		{"bad test mode", policies("b.example v=DMARC1; p=reject; t=yes"), "b.example", "none ", "fail reject"},
 		{"sampling is gone", policies("b.example v=DMARC1; p=reject; pct=0; rf=afrf; ri=1"), "b.example", "none ", "fail reject"},
 
@@ -117,6 +118,16 @@ func TestDMARC(t *testing.T) {
 			}
 			if text != c.want {
 				t.Errorf("%s (%v), want %s", text, got.Err, c.want)
+			}
+			applied := ""
+			if got.Result == "fail" {
+				applied = got.Policy
+				if got.Err == mailauth.ErrPolicyTest {
+					applied = map[string]string{"reject": "quarantine", "quarantine": "none", "none": "none"}[got.Policy]
+				}
+			}
+			if got.Applied != applied {
+				t.Errorf("%q applies, want %q", got.Applied, applied)
 			}
 			if got.Domain != strings.ToLower(c.from) {
 				t.Errorf("domain %q", got.Domain)

@@ -18,9 +18,10 @@ import (
 // DNS is the Resolver that asks recursive name servers and remembers what they said.
 //
 // Answers are kept as long as their TTL says, within bounds, and so is the news that there is nothing
-// (RFC 2308). Failures are not kept. Several goroutines that ask the same question at once cause one query,
-// which goes on for the others when one of them gives up. The zero value is ready for use; fields must not
-// change once it is in use.
+// (RFC 2308). Failures are not kept; but a server that answers nothing at all is left alone for some seconds,
+// so that not every message waits for it. Several goroutines that ask the same question at once cause one
+// query, which goes on for the others when one of them gives up. The zero value is ready for use; fields must
+// not change once it is in use.
 type DNS struct {
 	// Servers are addresses of recursive servers, "192.0.2.53" or "192.0.2.53:53", asked in this order.
 	// Nil means those of /etc/resolv.conf.
@@ -38,7 +39,7 @@ type DNS struct {
 	InFlight int
 
 	once    sync.Once
-	servers []string
+	servers []*server
 	failed  error // of the set-up
 	slots   chan struct{}
 	cache   cache
@@ -97,7 +98,7 @@ func (d *DNS) setUp() {
 			d.failed = fmt.Errorf("mailauth: name server %q: want an address, with or without port", s)
 			return
 		}
-		d.servers = append(d.servers, s)
+		d.servers = append(d.servers, &server{addr: s})
 	}
 	if len(d.servers) == 0 {
 		d.failed = errors.New("mailauth: no name servers: set DNS.Servers")
@@ -142,7 +143,7 @@ func (d *DNS) join(ctx context.Context, q question) *flight {
 	}
 	f := &flight{done: make(chan struct{})}
 	d.flights[q] = f
-	budget := d.timeout() * time.Duration(d.attempts()*len(d.servers)+1)
+	budget := d.timeout() * time.Duration(d.attempts()*len(d.servers)+2)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), budget)
 	go func() {
 		defer cancel()
@@ -180,12 +181,19 @@ func (d *DNS) ask(ctx context.Context, q question) (answer, error) {
 	}
 	var failed error
 	for range d.attempts() {
-		for _, server := range d.servers {
-			a, err := d.chase(ctx, q, server)
+		for _, s := range d.servers {
+			if !s.usable() {
+				failed = cmp.Or(failed, fmt.Errorf("%s: %w", s.addr, errSilent))
+				continue
+			}
+			a, err := d.chase(ctx, q, s.addr)
+			if s.heard(err) {
+				d.suspect(ctx, s)
+			}
 			if err == nil {
 				return a, nil
 			}
-			failed = fmt.Errorf("%s %s at %s: %w", q.name, q.kind, server, err)
+			failed = fmt.Errorf("%s %s at %s: %w", q.name, q.kind, s.addr, err)
 			if ctx.Err() != nil {
 				return answer{}, failed
 			}

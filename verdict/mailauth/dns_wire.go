@@ -74,7 +74,7 @@ func (d *DNS) exchange(ctx context.Context, name string, kind uint16, server str
 			if network == "udp" && r != nil && r.Truncated {
 				continue
 			}
-			return nil, err
+			return nil, silence{err}
 		case r.Id != m.Id || !r.Response || len(r.Question) != 1 || !strings.EqualFold(r.Question[0].Name, m.Question[0].Name) || r.Question[0].Qtype != kind:
 			return nil, errors.New("the answer is to another question")
 		case r.Truncated && network == "udp":

@@ -2,6 +2,7 @@ package mailauth
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"hash"
 )
@@ -14,6 +15,18 @@ var (
 	WalkTargets    = walkTargets
 	LookAlike      = lookAlike
 )
+
+// Health is what is remembered of a name server.
+type Health = server
+
+// Usable says whether it may be asked.
+func (s *server) Usable() bool { return s.usable() }
+
+// Missed notes a question without an answer, and what the probe found after it.
+func (s *server) Missed() bool { return s.heard(silence{context.DeadlineExceeded}) }
+
+// Answered notes an answer.
+func (s *server) Answered() bool { return s.heard(nil) }
 
 // plainHash is a hash that keeps what is written to it.
 type plainHash struct{ bytes.Buffer }

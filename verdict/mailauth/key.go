@@ -109,6 +109,14 @@ func (k *publicKey) verify(digest, sig []byte) bool {
 	return ed25519.Verify(k.ed, digest, sig)
 }
 
+// matches says whether it is the public part of a signing key.
+func (k *publicKey) matches(pub crypto.PublicKey) bool {
+	if k.rsa != nil {
+		return k.rsa.Equal(pub)
+	}
+	return k.ed.Equal(pub)
+}
+
 // fetchedKey is a key, or why there is none: temperror if nobody could tell.
 type fetchedKey struct {
 	key    *publicKey

@@ -10,7 +10,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"runtime"
 )
 
 // KeyKind is a kind of signing key.
@@ -77,9 +79,25 @@ func SplitTXT(record string) []string {
 	return append(out, record)
 }
 
-// ReadKey reads a private key in PEM: PKCS #8 with RSA or Ed25519, or PKCS #1.
+// maxKeyFile is more than any key takes.
+const maxKeyFile = 64 << 10
+
+// ReadKey reads a private key in PEM: PKCS #8 with RSA or Ed25519, or PKCS #1. A file that everybody on the
+// machine may read or write is refused: a key that others may have had is no proof of anything.
 func ReadKey(path string) (crypto.Signer, error) {
-	text, err := os.ReadFile(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("mailauth: signing key: %w", err)
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("mailauth: signing key: %w", err)
+	}
+	if mode := fi.Mode().Perm(); mode&0o006 != 0 && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("mailauth: signing key %s: everybody may read or write it (mode %04o): make a new key, or chmod o= if nobody else was on this machine", path, mode)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
 	if err != nil {
 		return nil, fmt.Errorf("mailauth: signing key: %w", err)
 	}

@@ -153,6 +153,7 @@ var resultCases = []struct {
 		DMARC: verdict.DMARCResult{Result: "pass", Domain: "b.example", Policy: "reject"},
 		ARC:   verdict.ARCResult{Result: "pass", Sealer: "l.example"},
 	}, `mx.gw.example; spf=pass smtp.mailfrom=b.example; dkim=pass header.d=b.example header.s=s1; dkim=fail reason="bad" header.d=c.example header.s=s2; dmarc=pass header.from=b.example polrec.p=reject; arc=pass (l.example)`},
+	{"mx.gw.example", verdict.AuthResults{SPF: verdict.SPFResult{Result: "pass", Domain: "mail.b.example", Identity: "helo"}}, "mx.gw.example; spf=pass smtp.helo=mail.b.example"},
 	{"mx.gw.example", verdict.AuthResults{SPF: verdict.SPFResult{Result: "temperror", Domain: "b.example", Err: errors.New("192.0.2.53: timeout")}},
 		"mx.gw.example; spf=temperror smtp.mailfrom=b.example"},
 	{"mx.gw.example", verdict.AuthResults{SPF: verdict.SPFResult{Result: "fail", Domain: "b.example", Err: mailauth.Explanation("see https://evil.example")}},

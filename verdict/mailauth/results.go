@@ -23,7 +23,11 @@ func AuthenticationResults(hostname string, r verdict.AuthResults) string {
 	}
 	var head, tail []string
 	if s := r.SPF; s.Result != "" {
-		head = append(head, entry("spf", s.Result, reason(s.Result, s.Err), "smtp.mailfrom", s.Domain))
+		property := "smtp.mailfrom"
+		if s.Identity == helo {
+			property = "smtp.helo"
+		}
+		head = append(head, entry("spf", s.Result, reason(s.Result, s.Err), property, s.Domain))
 	}
 	if d := r.DMARC; d.Result != "" {
 		tail = append(tail, entry("dmarc", d.Result, reason(d.Result, d.Err), "header.from", d.Domain, "polrec.p", d.Policy))

@@ -14,18 +14,14 @@ import (
 
 // Scanner is a verdict.Scanner that turns Message.Auth into findings; see verdict.Codes for what they mean and weigh.
 // It asks nobody: an Authenticator has to have been there before. Of a message that nobody checked it says
-// only what is odd about From. The zero value is ready for use.
-type Scanner struct {
-	// TrustedSealers are domains whose ARC seals are believed: where a chain of them alone says that DMARC
-	// passed at its beginning, a failure here is evidence only (RFC 8617 section 7.2). Nil means none.
-	TrustedSealers []string
-}
+// only what is odd about From.
+type Scanner struct{}
 
 // Name returns "mailauth".
 func (Scanner) Name() string { return "mailauth" }
 
 // Scan implements verdict.Scanner. The error is that of the message's header.
-func (s Scanner) Scan(ctx context.Context, m *verdict.Message) ([]verdict.Finding, error) {
+func (Scanner) Scan(ctx context.Context, m *verdict.Message) ([]verdict.Finding, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -37,7 +33,7 @@ func (s Scanner) Scan(ctx context.Context, m *verdict.Message) ([]verdict.Findin
 	f.author(readAuthor(h))
 	f.spf(m.Auth.SPF)
 	f.dkim(m.Auth.DKIM)
-	f.dmarc(m.Auth, func() bool { return vouchedFor(h, m.Auth, s.TrustedSealers) })
+	f.dmarc(m.Auth)
 	if m.Auth.ARC.Result == "fail" {
 		f.add(codeARCFail, "%v", m.Auth.ARC.Err)
 	}
@@ -106,26 +102,21 @@ func (f *findings) dkim(list []verdict.DKIMResult) {
 	}
 }
 
-func (f *findings) dmarc(r verdict.AuthResults, vouched func() bool) {
+func (f *findings) dmarc(r verdict.AuthResults) {
 	if d := r.DMARC; d.Result == "fail" {
-		policy := d.Policy
-		if errors.Is(d.Err, ErrPolicyTest) {
-			policy = weaker(policy)
-		}
 		code := codeDMARCNone
-		switch policy {
-		case "reject":
-			code = codeDMARCReject
-		case "quarantine":
-			code = codeDMARCQuarant
-		}
-		if code != codeDMARCNone && vouched() {
+		switch {
+		case r.ARC.Vouches && d.Policy != "none":
 			code = codeDMARCArc
+		case d.Applied == "reject":
+			code = codeDMARCReject
+		case d.Applied == "quarantine":
+			code = codeDMARCQuarant
 		}
 		f.add(code, "%s publishes p=%s", d.Domain, d.Policy)
 	}
-	if r.SPF.Result == "" && r.DMARC.Result == "" {
-		return // nobody checked
+	if r.SPF.Result == "" {
+		return // it might have passed, had somebody told us the client
 	}
 	for _, id := range identifiers(r) {
 		if id.result == verdict.Pass || id.result == "temperror" {
@@ -158,48 +149,6 @@ func (f *findings) temporary(r verdict.AuthResults) {
 	if len(open) > 0 {
 		f.add(codeTemporary, "%s", strings.Join(open[:min(len(open), 10)], ", "))
 	}
-}
-
-// vouchedFor says whether every seal of a good chain is of a trusted domain and its first set says that DMARC
-// passed. The fields it reads are authenticated by the chain.
-func vouchedFor(h verdict.Header, r verdict.AuthResults, trusted []string) bool {
-	if r.ARC.Result != verdict.Pass || len(trusted) == 0 {
-		return false
-	}
-	for _, v := range h.Values("ARC-Seal") {
-		tags, err := parseTags(v)
-		d, _ := tags.get("d")
-		if err != nil || !containsFold(trusted, asciiDomain(d)) {
-			return false
-		}
-	}
-	for _, v := range h.Values("ARC-Authentication-Results") {
-		instance, payload, ok := strings.Cut(v, ";")
-		if _, i, _ := strings.Cut(instance, "="); !ok || trimFWS(i) != "1" {
-			continue
-		}
-		first, err := ParseAuthenticationResults(payload)
-		if err != nil {
-			return false
-		}
-		for _, s := range first.Results {
-			from := s.Properties["header.from"]
-			if s.Method == "dmarc" && s.Result == verdict.Pass &&
-				asciiDomain(from[strings.LastIndexByte(from, '@')+1:]) == r.DMARC.Domain {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func containsFold(list []string, s string) bool {
-	for _, l := range list {
-		if strings.EqualFold(l, s) {
-			return true
-		}
-	}
-	return false
 }
 
 // latinLookAlikes are small letters of other scripts that are drawn like Latin ones, of the subset of the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -22,7 +23,7 @@ func TestScannerContract(t *testing.T) {
 		New: func(testing.TB, net.Addr) verdict.Scanner { return mailauth.Scanner{} },
 		Hit: func(tb testing.TB) *verdict.Message {
 			m := verdicttest.Clean(tb)
-			m.Auth.DMARC = verdict.DMARCResult{Result: "fail", Domain: "b.example", Policy: "reject"}
+			m.Auth.DMARC = verdict.DMARCResult{Result: "fail", Domain: "b.example", Policy: "reject", Applied: "reject"}
 			return m
 		},
 		Want: verdict.Spam,
@@ -45,10 +46,10 @@ func codes(t *testing.T, s mailauth.Scanner, m *verdict.Message) []string {
 func TestScanner(t *testing.T) {
 	t.Parallel()
 	pass := verdict.SPFResult{Result: "pass", Domain: "b.example"}
-	fail := verdict.DMARCResult{Result: "fail", Domain: "b.example", Policy: "reject"}
-	with := func(policy string, err error) verdict.DMARCResult {
+	fail := verdict.DMARCResult{Result: "fail", Domain: "b.example", Policy: "reject", Applied: "reject"}
+	with := func(policy, applied string) verdict.DMARCResult {
 		d := fail
-		d.Policy, d.Err = policy, err
+		d.Policy, d.Applied = policy, applied
 		return d
 	}
 	for _, c := range []struct {
@@ -59,10 +60,12 @@ func TestScanner(t *testing.T) {
 		{"nobody checked", "From: a@b.example", verdict.AuthResults{}, nil},
 		{"all good", "From: a@b.example", verdict.AuthResults{SPF: pass, DMARC: verdict.DMARCResult{Result: "pass", Domain: "b.example"}}, nil},
 		{"reject", "From: a@b.example", verdict.AuthResults{SPF: pass, DMARC: fail}, []string{"auth.dmarc.reject"}},
-		{"quarantine", "From: a@b.example", verdict.AuthResults{SPF: pass, DMARC: with("quarantine", nil)}, []string{"auth.dmarc.quarantine"}},
-		{"none", "From: a@b.example", verdict.AuthResults{SPF: pass, DMARC: with("none", nil)}, []string{"auth.dmarc.none"}},
-		{"reject in test", "From: a@b.example", verdict.AuthResults{SPF: pass, DMARC: with("reject", mailauth.ErrPolicyTest)}, []string{"auth.dmarc.quarantine"}},
-		{"quarantine in test", "From: a@b.example", verdict.AuthResults{SPF: pass, DMARC: with("quarantine", mailauth.ErrPolicyTest)}, []string{"auth.dmarc.none"}},
+		{"quarantine", "From: a@b.example", verdict.AuthResults{SPF: pass, DMARC: with("quarantine", "quarantine")}, []string{"auth.dmarc.quarantine"}},
+		{"none", "From: a@b.example", verdict.AuthResults{SPF: pass, DMARC: with("none", "none")}, []string{"auth.dmarc.none"}},
+		{"reject in test", "From: a@b.example", verdict.AuthResults{SPF: pass, DMARC: with("reject", "quarantine")}, []string{"auth.dmarc.quarantine"}},
+		{"quarantine in test", "From: a@b.example", verdict.AuthResults{SPF: pass, DMARC: with("quarantine", "none")}, []string{"auth.dmarc.none"}},
+		{"reject, and ARC vouches", "From: a@b.example", verdict.AuthResults{SPF: pass, DMARC: with("reject", "none"), ARC: verdict.ARCResult{Result: "pass", Vouches: true}}, []string{"auth.dmarc.arc"}},
+		{"nobody knows the client", "From: a@b.example", verdict.AuthResults{DMARC: verdict.DMARCResult{Result: "none"}}, nil},
 		{"SPF fail", "From: a@b.example", verdict.AuthResults{SPF: verdict.SPFResult{Result: "fail"}}, []string{"auth.spf.fail", "auth.nothing"}},
 		{"SPF softfail", "From: a@b.example", verdict.AuthResults{SPF: verdict.SPFResult{Result: "softfail"}}, []string{"auth.spf.softfail", "auth.nothing"}},
 		{"SPF permerror", "From: a@b.example", verdict.AuthResults{SPF: verdict.SPFResult{Result: "permerror"}}, []string{"auth.spf.permerror", "auth.nothing"}},
@@ -121,20 +124,21 @@ func TestTrustedSealers(t *testing.T) {
 		t.Fatal(err)
 	}
 	m = message(append(fields, changed...))
-	m.Auth = authenticate(t, zone, m)
-	if m.Auth.DMARC.Result != "fail" || m.Auth.ARC.Result != verdict.Pass {
-		t.Fatalf("%+v", m.Auth)
-	}
+	m.Origin.Addr = netip.MustParseAddrPort("192.0.2.1:25")
 	for _, c := range []struct {
-		trusted []string
-		want    string
+		trusted       []string
+		code, applied string
 	}{
-		{nil, "auth.dmarc.reject"},
-		{[]string{"other.example"}, "auth.dmarc.reject"},
-		{[]string{"other.example", "GW.example"}, "auth.dmarc.arc"},
+		{nil, "auth.dmarc.reject", "reject"},
+		{[]string{"other.example"}, "auth.dmarc.reject", "reject"},
+		{[]string{"other.example", "GW.example"}, "auth.dmarc.arc", "none"},
 	} {
-		if got := codes(t, mailauth.Scanner{TrustedSealers: c.trusted}, m); !slices.Contains(got, c.want) {
-			t.Errorf("%v: %v, want %s", c.trusted, got, c.want)
+		m.Auth = (&mailauth.Authenticator{Resolver: zone, TrustedSealers: c.trusted}).Authenticate(t.Context(), m)
+		if m.Auth.DMARC.Result != "fail" || m.Auth.ARC.Result != verdict.Pass || m.Auth.DMARC.Applied != c.applied {
+			t.Errorf("%v: %+v", c.trusted, m.Auth)
+		}
+		if got := codes(t, mailauth.Scanner{}, m); !slices.Contains(got, c.code) {
+			t.Errorf("%v: %v, want %s", c.trusted, got, c.code)
 		}
 	}
 }

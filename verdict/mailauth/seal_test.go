@@ -199,6 +199,15 @@ func TestParseKey(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	path := filepath.Join(t.TempDir(), "open.pem")
+	for mode, good := range map[os.FileMode]bool{0o600: true, 0o640: true, 0o644: false, 0o602: false} {
+		if err := errors.Join(os.WriteFile(path, pkcs1, 0o600), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := mailauth.ReadKey(path); (err == nil) != good {
+			t.Errorf("mode %04o: %v", mode, err)
+		}
+	}
 	if _, err := mailauth.ReadKey(filepath.Join(t.TempDir(), "none.pem")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
@@ -212,7 +221,15 @@ func TestKeyFilesSuite(t *testing.T) {
 		"mailauth/private-rsa.pem":   true,
 		"mailauth/private-small.pem": false,
 	} {
-		key, err := mailauth.ReadKey(filepath.Join(dir, name))
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		key, err := mailauth.ReadKey(path)
 		if (err == nil) != good {
 			t.Errorf("%s: %v %v", name, key != nil, err)
 		}

@@ -28,6 +28,12 @@ type SPF struct {
 	Hostname string
 }
 
+// The identities of verdict.SPFResult.
+const (
+	mailFrom = "mailfrom"
+	helo     = "helo"
+)
+
 // Explanation is the Err of a fail whose domain explains it (RFC 7208 section 6.2). It was written by the
 // domain's owner: whoever shows it escapes it, and says whose it is.
 type Explanation string
@@ -36,19 +42,19 @@ type Explanation string
 func (e Explanation) Error() string { return string(e) }
 
 // CheckSPF implements SPFChecker. It is total: see verdict.SPFResult.Err for why there is no answer.
-func (s SPF) CheckSPF(ctx context.Context, client netip.Addr, helo, sender string) verdict.SPFResult {
-	local, domain := "", ""
+func (s SPF) CheckSPF(ctx context.Context, client netip.Addr, name, sender string) verdict.SPFResult {
+	local, domain, identity := "", "", mailFrom
 	if i := strings.LastIndexByte(sender, '@'); i >= 0 {
 		local, domain = sender[:i], sender[i+1:]
 	}
 	if domain == "" {
-		local, domain = "", helo
+		local, domain, identity = "", name, helo
 	}
 	if local == "" {
 		local = "postmaster"
 	}
 	domain = strings.ToLower(strings.TrimSuffix(domain, "."))
-	out := verdict.SPFResult{Domain: domain}
+	out := verdict.SPFResult{Domain: domain, Identity: identity}
 	ascii := asciiDomain(domain)
 	if ascii == "" || !strings.Contains(ascii, ".") || ascii[0] == '[' {
 		out.Result = "none" // RFC 7208 section 4.3
@@ -59,7 +65,7 @@ func (s SPF) CheckSPF(ctx context.Context, client netip.Addr, helo, sender strin
 		out.Result, out.Err = "permerror", errors.New("mailauth: SPF needs the address of the client")
 		return out
 	}
-	z := newSPFZone(s, client, helo, local, out.Domain)
+	z := newSPFZone(s, client, name, local, out.Domain)
 	result, err := spf.CheckHostWithSender(net.IP(client.Unmap().AsSlice()), "helo.invalid", "x@"+z.alias(spfRedirect, out.Domain),
 		spf.WithContext(ctx), spf.WithResolver(z))
 	out.Result = verdict.AuthResult(result)

@@ -7,15 +7,8 @@ import (
 	"github.com/postreeve/postreeve/verdict"
 )
 
-// addUpstream takes over what a trusted upstream reports and we could not see ourselves.
-func (a *Authenticator) addUpstream(m *verdict.Message, out *verdict.AuthResults) {
-	if a.Upstream == nil {
-		return
-	}
-	id, trusted := a.Upstream(m)
-	if !trusted {
-		return
-	}
+// addReported takes over what a trusted upstream reports and we could not see ourselves.
+func addReported(m *verdict.Message, id string, out *verdict.AuthResults) {
 	r, ok := topmost(m.Header(), id)
 	if !ok {
 		return
@@ -56,11 +49,11 @@ func (r ReportedResult) spf() verdict.SPFResult {
 	default:
 		return verdict.SPFResult{}
 	}
-	from := r.Properties["smtp.mailfrom"]
+	from, identity := r.Properties["smtp.mailfrom"], mailFrom
 	if from == "" {
-		from = r.Properties["smtp.helo"]
+		from, identity = r.Properties["smtp.helo"], helo
 	}
-	return verdict.SPFResult{Result: r.Result, Domain: asciiDomain(from[strings.LastIndexByte(from, '@')+1:])}
+	return verdict.SPFResult{Result: r.Result, Domain: asciiDomain(from[strings.LastIndexByte(from, '@')+1:]), Identity: identity}
 }
 
 func (r ReportedResult) dkim() verdict.DKIMResult {

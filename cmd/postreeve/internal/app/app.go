@@ -40,6 +40,8 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the gateway."`
 	Check   checkCmd   `cmd:"" help:"Judge a configuration and its surroundings."`
 	Scan    scanCmd    `cmd:"" help:"Judge messages from files, folders, mailboxes or standard input."`
+	Codes   codesCmd   `cmd:"" help:"List what scanners can find, what it weighs and why."`
+	DKIMKey dkimKeyCmd `cmd:"" name:"dkim-key" help:"Make a key that seals messages, and print its DNS record."`
 	Domain  domainCmd  `cmd:"" help:"Prove domains, find out where their mail goes, and move it here and back."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -13,7 +13,10 @@ import (
 // scanners sends the test strings through the engine as a gateway would, and looks at what each scanner
 // did and at what came out.
 func (k *checker) scanners(ctx context.Context) []checked {
-	engine := newEngine(k.cfg, verdict.Trace{})
+	engine, err := newEngine(k.cfg, engineParts{resolver: addresses{newDNS(k.cfg, nil)}})
+	if err != nil {
+		return one("scanner", "settings", stateFail, err.Error(), "the files and secrets of scanners have to be readable for the user that runs the gateway")
+	}
 	if len(engine.Scanners) == 1 && engine.Scanners[0] == verdict.Nothing {
 		return one("scanner", "none", stateWarn, "nothing is judged: every message is called clean", "take scanners: [] out to use all that are built in")
 	}
@@ -31,7 +34,7 @@ func (k *checker) scanners(ctx context.Context) []checked {
 	slowest := map[string]time.Duration{}
 	var wrong []checked
 	for _, t := range tests {
-		m := verdict.NewMessage(verdict.Bytes("From: <check@" + k.cfg.Hostname + ">\r\nSubject: check\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n" + t.text))
+		m := verdict.NewMessage(verdict.Bytes("From: <check@" + k.cfg.Hostname + ">\r\nTo: <check@" + k.cfg.Hostname + ">\r\nDate: " + time.Now().Format(time.RFC1123Z) + "\r\nMessage-ID: <check@" + k.cfg.Hostname + ">\r\nSubject: check\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n" + t.text))
 		m.ID, m.Received = "check", time.Now()
 		r := engine.Judge(ctx, m)
 		for _, run := range r.Runs {

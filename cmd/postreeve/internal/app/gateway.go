@@ -18,6 +18,7 @@ import (
 	"github.com/postreeve/postreeve/cmd/postreeve/internal/metrics"
 	"github.com/postreeve/postreeve/relay"
 	"github.com/postreeve/postreeve/verdict"
+	"github.com/postreeve/postreeve/verdict/mailauth"
 )
 
 // gateway is a configuration at work.
@@ -110,10 +111,12 @@ func (g *gateway) engineTrace() verdict.Trace {
 func (g *gateway) server(c *config.Config) *relay.Server {
 	srv := &relay.Server{
 		Hostname: c.Hostname, Directory: &g.live, Judge: &g.live, Headers: c.Headers,
+		Auth:   relay.Auth{Authenticator: &g.live, Results: mailauth.AuthenticationResults, ID: c.Auth.Name, Sealer: &g.live},
 		Limits: c.Limits, Timeouts: c.Timeouts, Spool: g.spool,
 		Clients: c.Clients, Proxies: c.Proxies, XClient: c.XClient,
 		Normalize: c.Normalize, Postmaster: c.Postmaster, Engine: relay.Strict, Logger: g.log,
 	}
+	srv.Timeouts.Auth = c.Auth.Timeout
 	if c.TLS != nil {
 		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: g.live.certificate}
 	}
@@ -128,7 +131,7 @@ func (g *gateway) server(c *config.Config) *relay.Server {
 
 // serverKeys are the settings that a running server cannot change: others make a new one for new connections.
 func serverKeys(c *config.Config) any {
-	return []any{c.Hostname, c.Headers, c.Limits, c.Timeouts, c.Clients, c.Proxies, c.XClient, c.Normalize, c.Postmaster, c.Engine, c.TLS != nil}
+	return []any{c.Hostname, c.Auth.Name, c.Auth.Timeout, c.Headers, c.Limits, c.Timeouts, c.Clients, c.Proxies, c.XClient, c.Normalize, c.Postmaster, c.Engine, c.TLS != nil}
 }
 
 // restartKeys are the settings that only a restart changes, by key.

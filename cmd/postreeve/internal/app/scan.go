@@ -16,11 +16,13 @@ type scanCmd struct {
 	Paths  []string `arg:"" name:"path" help:"Files, folders (with all that is in them), mailboxes, or - for standard input."`
 	Config string   `short:"c" placeholder:"FILE" help:"Use the scanners of this configuration instead of all built-in ones."`
 	JSON   bool     `help:"Print an object a line: path class findings[] took_ms."`
-	NoDNS  bool     `name:"no-dns" help:"Ask nothing of DNS, for answers that are the same everywhere. No scanner of this version does."`
+	NoDNS  bool     `name:"no-dns" help:"Ask nothing of DNS, for answers that are the same everywhere and at any time."`
 }
 
 func (scanCmd) Help() string {
 	return `Prints a line for each message, in the order of the files, and a summary on standard error. Every regular file is read; symbolic links in folders are not followed. Line ends may be LF. A file that begins with a "From " line is taken for a mailbox, whose messages are called FILE#1, FILE#2 and so on. A file that is no message, such as a zip file, is judged as if it were the attachment of one ("wrapped": true).
+
+DKIM, DMARC and ARC are checked against DNS as it is now, unless --no-dns is given. SPF is not: a file does not say for certain who sent it. Keys of old messages are often gone.
 
 Examples:
   postreeve scan suspicious.eml
@@ -40,6 +42,7 @@ const (
 type scanned struct {
 	Path     string            `json:"path"`
 	Class    verdict.Class     `json:"class"`
+	Score    float64           `json:"score,omitempty"`
 	Findings []verdict.Finding `json:"findings"`
 	TookMS   float64           `json:"took_ms"`
 	Wrapped  bool              `json:"wrapped,omitempty"` // no message: judged as an attachment
@@ -61,9 +64,12 @@ func (c *scanCmd) Run(e *env) error {
 		}
 		cfg.State = "" // of the gateway, and not ours to write into
 	}
-	engine := newEngine(cfg, verdict.Trace{})
+	j, err := newJudging(cfg, c.NoDNS)
+	if err != nil {
+		return c.unusable(e, err)
+	}
 	tally := &tally{progress: e.err.tty && !e.out.tty, screen: e.err, start: time.Now()}
-	for item := range pipeline(e.ctx, &finder{ctx: e.ctx, in: e.in}, c.Paths, engine) {
+	for item := range pipeline(e.ctx, &finder{ctx: e.ctx, in: e.in}, c.Paths, j) {
 		tally.add(item.result)
 		c.print(e, item.result)
 		if err := e.out.failed(); err != nil {
@@ -95,67 +101,9 @@ func (c *scanCmd) print(e *env, r scanned) {
 	e.out.printf("%s\n", line)
 }
 
-// reason is the finding that made the class, in one line.
-func reason(r scanned) string {
-	if r.Error != "" {
-		return show(r.Error)
-	}
-	if f, ok := mainFinding(r.Class, r.Findings); ok {
-		return describe(f)
-	}
-	return ""
-}
-
-// mainFinding returns the finding that explains a class, if it needs to be explained.
-func mainFinding(c verdict.Class, findings []verdict.Finding) (verdict.Finding, bool) {
-	for _, f := range findings {
-		switch {
-		case c == verdict.Clean:
-		case c == verdict.Unknown && (f.Err != nil || f.Code == verdict.CodeScannerNone):
-			return f, true
-		case c != verdict.Unknown && f.Class == c:
-			return f, true
-		}
-	}
-	return verdict.Finding{}, false
-}
-
-// describe writes a finding in one line that is safe to show.
-func describe(f verdict.Finding) string {
-	s := f.Code
-	if f.Detail != "" {
-		s += ": " + f.Detail
-	}
-	if f.Err != nil && f.Err.Error() != f.Detail {
-		s += ": " + f.Err.Error()
-	}
-	if f.Part != "" {
-		s += " (part " + f.Part + ")"
-	}
-	return show(cut(s, 300))
-}
-
-// judge makes the line of one message.
-func judge(ctx context.Context, engine *verdict.Engine, it *item) {
-	it.result = scanned{Path: it.path, Wrapped: it.wrapped, Findings: []verdict.Finding{}}
-	if it.err == nil {
-		m := verdict.NewMessage(it.source)
-		m.ID, m.Received = "scan", time.Now()
-		r := engine.Judge(ctx, m)
-		it.result.Class = r.Class
-		it.result.Findings = append(it.result.Findings, r.Findings...)
-		it.result.TookMS = float64(r.Took.Microseconds()) / 1000
-	} else {
-		it.result.Error = it.err.Error()
-	}
-	if it.close != nil {
-		it.close()
-	}
-}
-
 // pipeline finds messages and judges them side by side. It yields them in the order in which they were
 // found; a few more than there are processors are under way at once, whatever the number of files.
-func pipeline(ctx context.Context, f *finder, paths []string, engine *verdict.Engine) func(yield func(*item) bool) {
+func pipeline(ctx context.Context, f *finder, paths []string, j *judging) func(yield func(*item) bool) {
 	return func(yield func(*item) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -186,7 +134,7 @@ func pipeline(ctx context.Context, f *finder, paths []string, engine *verdict.En
 		for range workers {
 			go func() {
 				for it := range work {
-					judge(ctx, engine, it)
+					j.judge(ctx, it)
 					close(it.done)
 				}
 			}()

@@ -24,19 +24,24 @@ import (
 	"github.com/postreeve/postreeve/dnsverify"
 	"github.com/postreeve/postreeve/relay"
 	"github.com/postreeve/postreeve/verdict"
-	"github.com/postreeve/postreeve/verdict/teststring"
+	"github.com/postreeve/postreeve/verdict/impostor"
+	"github.com/postreeve/postreeve/verdict/mailauth"
 )
 
 // setup is what one reading of the configuration gives: all that a reload exchanges at once. It does
 // not change once it is made.
 type setup struct {
-	config  *config.Config
-	domains relay.Static
-	claims  map[string]dnsverify.Key // of domains that have to be proven, by name
-	proofs  *proofs
-	engine  *verdict.Engine
-	cert    *relay.CertFile // nil without TLS
-	hops    map[hopKey]*relay.SMTP
+	config   *config.Config
+	domains  relay.Static
+	claims   map[string]dnsverify.Key // of domains that have to be proven, by name
+	proofs   *proofs
+	dns      *mailauth.DNS
+	auth     *mailauth.Authenticator // nil: senders are not found out
+	seals    mailauth.Rotation       // empty: nothing is sealed
+	engine   *verdict.Engine
+	contacts *impostor.Memory // nil: nobody is remembered
+	cert     *relay.CertFile  // nil without TLS
+	hops     map[hopKey]*relay.SMTP
 }
 
 // hopKey tells next hops apart: domains with the same key share connections.
@@ -46,8 +51,17 @@ type hopKey struct{ route, hostname, dns string }
 // are taken over with their connections. The error has all that is wrong.
 func newSetup(c *config.Config, old *setup, pr *proofs, log *slog.Logger, trace verdict.Trace) (*setup, error) {
 	s := &setup{config: c, domains: relay.Static{}, claims: map[string]dnsverify.Key{}, proofs: pr, hops: map[hopKey]*relay.SMTP{}}
-	s.engine = newEngine(c, trace)
 	var errs []error
+	var err error
+	s.dns = newDNS(c, old)
+	s.contacts = newContacts(c, old)
+	if s.engine, err = newEngine(c, engineParts{trace, addresses{s.dns}, s.contacts}); err != nil {
+		errs = append(errs, err)
+	}
+	s.auth = newAuthenticator(c, s.dns)
+	if s.seals, err = newRotation(c); err != nil {
+		errs = append(errs, fmt.Errorf("arc: %w", err))
+	}
 	if c.TLS != nil {
 		s.cert = &relay.CertFile{Cert: c.TLS.Cert, Key: c.TLS.Key}
 		if _, err := s.cert.GetCertificate(nil); err != nil {
@@ -180,49 +194,6 @@ func newResolver(servers []string) *net.Resolver {
 	}}
 }
 
-// newEngine makes the engine of a configuration; nil is one of its own with all built-in scanners.
-func newEngine(c *config.Config, trace verdict.Trace) *verdict.Engine {
-	if c == nil {
-		c = &config.Config{}
-	}
-	e := &verdict.Engine{
-		Timeout: c.Scan.Timeout, ScannerTimeout: c.Scan.ScannerTimeout, OnError: c.Scan.OnError,
-		StopAtMalicious: c.Scan.StopAtMalicious, Trace: trace,
-	}
-	want := c.Scanners
-	if want == nil {
-		for _, name := range config.ScannerNames {
-			want = append(want, config.Scanner{Name: name})
-		}
-	}
-	built := builtins(tempDir(c))
-	for _, w := range want {
-		s := built[w.Name]
-		if w.Timeout > 0 {
-			s = verdict.Deadline(s, w.Timeout)
-		}
-		if w.OnError != nil {
-			s = verdict.OnError(s, *w.OnError)
-		}
-		if w.Monitor {
-			s = verdict.MonitorOnly(s)
-		}
-		e.Scanners = append(e.Scanners, s)
-	}
-	if len(want) == 0 {
-		e.Scanners = []verdict.Scanner{verdict.Nothing}
-	}
-	return e
-}
-
-// builtins are the scanners by name: those that config.ScannerNames lists.
-func builtins(temp string) map[string]verdict.Scanner {
-	return map[string]verdict.Scanner{
-		"structure":  verdict.Structure{},
-		"teststring": teststring.Scanner{Spool: &verdict.Spool{Memory: 1 << 20, Dir: temp}},
-	}
-}
-
 // tempDir is where temporary files go; empty is the system's directory.
 func tempDir(c *config.Config) string {
 	if c.State == "" {
@@ -283,6 +254,12 @@ func (s *setup) files() []string {
 	for _, d := range s.config.Domains {
 		out = append(out, d.Token.File, d.Route.TLSRoot)
 	}
+	for _, k := range s.config.ARC {
+		out = append(out, k.File)
+	}
+	for _, w := range s.config.Scanners {
+		out = append(out, w.Files()...)
+	}
 	slices.Sort(out)
 	return slices.DeleteFunc(slices.Compact(out), func(f string) bool { return f == "" })
 }
@@ -295,9 +272,30 @@ func (l *live) Lookup(ctx context.Context, domain string) (*relay.Domain, error)
 	return l.cur.Load().Lookup(ctx, domain)
 }
 
-// Judge implements relay.Judge.
+// Judge implements relay.Judge. Who sends clean mail becomes known to its recipients.
 func (l *live) Judge(ctx context.Context, m *verdict.Message) *verdict.Report {
-	return l.cur.Load().engine.Judge(ctx, m)
+	s := l.cur.Load()
+	r := s.engine.Judge(ctx, m)
+	if s.contacts != nil && r.Class == verdict.Clean {
+		s.contacts.Learn(m)
+	}
+	return r
+}
+
+// newContacts is the memory of who writes to whom, if a scanner wants one. It survives a reload.
+func newContacts(c *config.Config, old *setup) *impostor.Memory {
+	for _, w := range c.Scanners {
+		days := settingsOf[config.Impostor](w).Contacts
+		if days == 0 {
+			continue
+		}
+		keep := time.Duration(days) * 24 * time.Hour
+		if old != nil && old.contacts != nil && old.contacts.For == keep {
+			return old.contacts
+		}
+		return &impostor.Memory{For: keep}
+	}
+	return nil
 }
 
 // JudgeEnvelope implements relay.EnvelopeJudge.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -162,7 +163,7 @@ func (c *tryCmd) stay(e *env, lab *lab, differ bool) error {
 	if !c.JSON {
 		e.out.printf("\n%s\n\n", e.out.style(bold, "Now send your own"))
 		e.out.printf("  swaks --server %s --port %s \\\n    --from me@example.org --to %s\n", host, port, lab.recipient())
-		e.out.printf("  printf 'Subject: hello\\r\\n\\r\\nhello\\r\\n' | curl -s smtp://%s -T - \\\n", lab.addr)
+		e.out.printf("  printf 'From: me@example.org\\r\\nTo: %s\\r\\nSubject: hello\\r\\n\\r\\nhello\\r\\n' |\n    curl -s smtp://%s -T - \\\n", lab.recipient(), lab.addr)
 		e.out.printf("    --mail-from me@example.org --mail-rcpt %s\n", lab.recipient())
 		e.out.printf("\n  With one of these lines in it, a message is spam, or malicious:\n\n")
 		e.out.printf("  %s\n  %s\n", teststring.Spam, teststring.Malicious)
@@ -194,7 +195,7 @@ func (c *tryCmd) stay(e *env, lab *lab, differ bool) error {
 func (t tried) why() []string {
 	f, ok := mainFinding(t.Class, t.Findings)
 	if !ok {
-		return []string{"no scanner found anything"}
+		return []string{cmp.Or(why(t.Class, t.Findings), "no scanner found anything")}
 	}
 	line := f.Code + ", found by " + f.Scanner
 	if f.Part != "" {
@@ -213,6 +214,8 @@ func (t tried) summary() string {
 	s := cut(t.From, 40) + `, "` + cut(t.Subject, 40) + `"`
 	if f, ok := mainFinding(t.Class, t.Findings); ok {
 		s += ", " + f.Code
+	} else if reason := why(t.Class, t.Findings); reason != "" {
+		s += ", " + reason
 	}
 	return show(s)
 }

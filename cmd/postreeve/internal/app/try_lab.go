@@ -40,11 +40,14 @@ func (l *lab) recipient() string { return "you@" + labDomain }
 
 // newLab starts everything. It ends when it is closed; ctx ends the gateway.
 func newLab(ctx context.Context, port int) (*lab, error) {
+	engine, err := newEngine(nil, engineParts{})
+	if err != nil {
+		return nil, err
+	}
 	l := &lab{
-		engine:  newEngine(nil, verdict.Trace{}),
+		engine:  engine,
 		results: make(chan tried, 100), known: map[string]letter{}, served: make(chan error, 1),
 	}
-	var err error
 	if l.mailbox, err = newMailbox(ctx); err != nil {
 		return nil, err
 	}
@@ -59,7 +62,7 @@ func newLab(ctx context.Context, port int) (*lab, error) {
 		Hostname:  "gateway." + labDomain,
 		Directory: relay.Static{labDomain: {Name: labDomain, Next: l.hop}},
 		Judge:     l,
-		Hold: relay.HolderFunc(func(_ context.Context, m *verdict.Message, _ *verdict.Report) (string, error) {
+		Hold: relay.HolderFunc(func(_ context.Context, _ *relay.Domain, m *verdict.Message, _ *verdict.Report) (string, error) {
 			return "held-" + m.ID, nil // for the table: nobody comes back for it
 		}),
 		Trace: relay.Trace{Done: l.done},

@@ -67,7 +67,7 @@ func TestTryStays(t *testing.T) {
 	_, addr, _ := strings.Cut(all, "gateway ")
 	addr, _, _ = strings.Cut(addr, " ")
 	for subject, body := range map[string]string{"hostile \x1b[31m": "hello\r\n", "mine": teststring.Malicious + "\r\n"} {
-		msg := "Subject: " + subject + "\r\n\r\n" + body
+		msg := "From: me@example.org\r\nTo: you@try.example\r\nSubject: " + subject + "\r\n\r\n" + body
 		if err := smtp.SendMail(addr, nil, "me@example.org", []string{"you@try.example"}, []byte(msg)); err != nil {
 			t.Fatal(err)
 		}

@@ -41,8 +41,13 @@ type Config struct {
 
 	Verification Verification
 
+	Auth Auth
+	ARC  []SealKey // empty: nothing is sealed
+
+	Protect  Protect
 	Scanners []Scanner // nil: all built-ins; empty: everything is called clean
 	Scan     Scan
+	Weights  map[string]Weight // by code, instead of those of the table
 
 	Domains []*Domain // in the order of the file
 
@@ -65,20 +70,14 @@ type Spool struct {
 	Total   int64
 }
 
-// Scanner is one scanner and the wrappers it wears.
-type Scanner struct {
-	Name    string
-	Timeout time.Duration  // 0: the engine's
-	OnError *verdict.Class // nil: the engine's
-	Monitor bool
-}
-
 // Scan has the settings of the engine.
 type Scan struct {
 	Timeout         time.Duration
 	ScannerTimeout  time.Duration
 	OnError         verdict.Class
 	StopAtMalicious bool
+	SpamScore       float64 // 0: the default; negative: never by score
+	MaliciousScore  float64 // 0: never by score
 }
 
 // Domain is one domain whose mail is taken.

@@ -125,10 +125,21 @@ func (d *decoder) connection(dom *Domain, v value, conn string) {
 
 func upstream(u *relay.Upstream) reader {
 	return func(d *decoder, v value) {
-		d.mapping(v, fields{"nets": some(&u.Nets, prefix), "hops": natural(&u.Hops, 20)})
+		d.mapping(v, fields{"nets": some(&u.Nets, prefix), "hops": natural(&u.Hops, 20), "results": upstreamResults(u)})
 		if d.lacks(v.path + ".nets") {
 			d.failAt(d.keys[v.path], v.path, "wants nets, the networks that the upstream connects from")
 		}
+	}
+}
+
+// upstreamResults reads the name under which an upstream reports who sent a message. Exchange Online gives none.
+func upstreamResults(u *relay.Upstream) reader {
+	return func(d *decoder, v value) {
+		u.Results = true
+		if s, ok := v.node.(*ast.StringNode); ok && s.Value == "nameless" {
+			return
+		}
+		text(&u.AuthservID, hostname)(d, v)
 	}
 }
 
@@ -144,7 +155,16 @@ func policy(p *relay.Policy) reader {
 			"unknown":   oneOf(&p.Unknown, actions),
 			"allow":     texts(&p.Allow, sender),
 			"block":     texts(&p.Block, sender),
+			"dmarc":     oneOf(&p.HonourDMARC, map[string]bool{"evidence": false, "honour": true}),
+
+			"allow-malicious": boolean(&p.AllowMalicious),
 		})
+		if p.AllowMalicious {
+			d.warn(v.path+".allow-malicious", "malicious mail from senders in allow is delivered")
+			if len(p.Allow) == 0 {
+				d.failKey(v.path+".allow-malicious", "says nothing without allow: list the senders")
+			}
+		}
 		for key, a := range map[string]relay.Action{"spam": p.Spam, "unknown": p.Unknown} {
 			if a == relay.Hold {
 				d.failKey(v.path+"."+key, "hold needs a quarantine, which this version does not have: use tag, defer or reject")

@@ -30,9 +30,21 @@ func (s Secret) String() string {
 
 const minSecret, maxSecret = 16, 256
 
-// Read returns the secret, without the end of line behind it. The zero Secret gives "". Errors name the
-// reference and never the value.
+// Read returns a secret of ours, without the end of line behind it: 16 to 256 characters that nobody guesses. The
+// zero Secret gives "". Errors name the reference and never the value.
 func (s Secret) Read() (string, error) {
+	got, err := s.ReadAny()
+	if err != nil || s.IsZero() {
+		return "", err
+	}
+	if len(got) < minSecret || strings.ContainsFunc(got, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return "", fmt.Errorf("secret %v: wants %d to %d printable characters of ASCII without blanks, as openssl rand -hex 24 makes them", s, minSecret, maxSecret)
+	}
+	return got, nil
+}
+
+// ReadAny is Read for a secret that somebody else has chosen: 1 to 256 characters in one line.
+func (s Secret) ReadAny() (string, error) {
 	var got string
 	switch {
 	case s.File != "":
@@ -54,8 +66,8 @@ func (s Secret) Read() (string, error) {
 	default:
 		return "", nil
 	}
-	if len(got) < minSecret || len(got) > maxSecret || strings.ContainsFunc(got, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return "", fmt.Errorf("secret %v: wants %d to %d printable characters of ASCII without blanks, as openssl rand -hex 24 makes them", s, minSecret, maxSecret)
+	if got == "" || len(got) > maxSecret || strings.ContainsFunc(got, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", fmt.Errorf("secret %v: wants one line of 1 to %d characters", s, maxSecret)
 	}
 	return got, nil
 }

@@ -5,10 +5,7 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/goccy/go-yaml/ast"
-
 	"github.com/postreeve/postreeve/relay"
-	"github.com/postreeve/postreeve/verdict"
 )
 
 // config reads the whole file. base is the directory for relative file names.
@@ -36,8 +33,12 @@ func (d *decoder) config(c *Config, v value, base string) {
 		"headers":      headers(&c.Headers),
 		"dns":          dns(&c.DNS),
 		"verification": verification(&c.Verification, base),
-		"scanners":     scanners(&c.Scanners),
+		"auth":         auth(&c.Auth),
+		"arc":          sealKeys(&c.ARC, base),
+		"protect":      protect(&c.Protect),
+		"scanners":     scanners(&c.Scanners, base),
 		"scan":         scan(&c.Scan),
+		"weights":      weights(&c.Weights),
 		"domains":      domains(&c.Domains, base),
 		"database":     needsStore,
 		"bodies":       needsStore,
@@ -129,67 +130,5 @@ func headers(h *relay.Headers) reader {
 			}
 			return s, nil
 		})})
-	}
-}
-
-// ScannerNames are the built-in scanners, in the order in which they are reported.
-var ScannerNames = [...]string{"structure", "teststring"}
-
-func scanners(dst *[]Scanner) reader {
-	return func(d *decoder, v value) {
-		out := []Scanner{}
-		for _, item := range d.items(v) {
-			s := Scanner{}
-			if _, ok := item.node.(ast.MapNode); ok {
-				d.mapping(item, fields{
-					"name":     text(&s.Name, scannerName),
-					"timeout":  duration(&s.Timeout),
-					"on-error": scannerClass(&s.OnError),
-					"monitor":  boolean(&s.Monitor),
-				})
-				if d.lacks(item.path + ".name") {
-					d.fail(item, "wants the name of a scanner: name: %s", ScannerNames[0])
-				}
-			} else {
-				text(&s.Name, scannerName)(d, item)
-			}
-			for _, other := range out {
-				if other.Name == s.Name && s.Name != "" {
-					d.fail(item, "%s stands in the list already", s.Name)
-				}
-			}
-			out = append(out, s)
-		}
-		*dst = out
-	}
-}
-
-func scannerName(s string) (string, error) {
-	if !isOneOf(s, ScannerNames[:]...) {
-		return "", errors.New(quote(s) + " is no scanner of this version: " + suggest(s, ScannerNames[:]))
-	}
-	return s, nil
-}
-
-var classes = map[string]verdict.Class{
-	"unknown": verdict.Unknown, "clean": verdict.Clean, "spam": verdict.Spam, "malicious": verdict.Malicious,
-}
-
-func scannerClass(dst **verdict.Class) reader {
-	return func(d *decoder, v value) {
-		var c verdict.Class
-		oneOf(&c, classes)(d, v)
-		*dst = &c
-	}
-}
-
-func scan(s *Scan) reader {
-	return func(d *decoder, v value) {
-		d.mapping(v, fields{
-			"timeout":           duration(&s.Timeout),
-			"scanner-timeout":   duration(&s.ScannerTimeout),
-			"on-error":          oneOf(&s.OnError, classes),
-			"stop-at-malicious": boolean(&s.StopAtMalicious),
-		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,9 @@ type Metrics struct {
 
 	messages *prometheus.CounterVec // class, action, reply
 	bytes    prometheus.Counter
+	auth     *prometheus.CounterVec // method, result
+	seals    *prometheus.CounterVec // result
+	find     prometheus.Histogram
 	judge    prometheus.Histogram
 	deliver  prometheus.Histogram
 	total    prometheus.Histogram
@@ -42,6 +46,9 @@ func New(version string) *Metrics {
 		registry: prometheus.NewRegistry(),
 		messages: counters("messages_total", "Messages whose content was received, by what they were and what was done.", "class", "action", "reply"),
 		bytes:    prometheus.NewCounter(prometheus.CounterOpts{Name: "postreeve_message_bytes_total", Help: "Bytes of these messages."}),
+		auth:     counters("auth_results_total", "What was found out about senders, by method and result; of several DKIM signatures the best.", "method", "result"),
+		seals:    counters("arc_seals_total", "Messages that were to be sealed, by result: sealed, not.", "result"),
+		find:     histogram("authenticate_seconds", "Time that finding out the sender of a message took."),
 		judge:    histogram("judge_seconds", "Time that judging a message took."),
 		deliver:  histogram("deliver_seconds", "Time that the next hop took for a message."),
 		total:    histogram("message_seconds", "Time from the end of a message to the reply."),
@@ -58,7 +65,7 @@ func New(version string) *Metrics {
 		Name: "postreeve_info", Help: "1, with the version.", ConstLabels: prometheus.Labels{"version": version},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.messages, m.bytes, m.judge, m.deliver, m.total, m.now, m.accepted, m.refused, m.runs, m.scans,
+	m.registry.MustRegister(m.messages, m.bytes, m.auth, m.seals, m.find, m.judge, m.deliver, m.total, m.now, m.accepted, m.refused, m.runs, m.scans,
 		m.reloads, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -94,6 +101,7 @@ func (m *Metrics) done(o relay.Outcome) {
 	m.messages.WithLabelValues(o.Class.String(), o.Action.String(), reply).Inc()
 	m.bytes.Add(float64(o.Size))
 	m.total.Observe(o.Took.Seconds())
+	m.authenticated(o)
 	if o.Report != nil {
 		m.judge.Observe(o.Judged.Seconds())
 	}
@@ -101,6 +109,39 @@ func (m *Metrics) done(o relay.Outcome) {
 		m.deliver.Observe(o.Delivered.Seconds())
 	}
 }
+
+// authenticated counts results as RFC 8601 spells them; what nobody checked is not counted.
+func (m *Metrics) authenticated(o relay.Outcome) {
+	if o.Authenticated > 0 {
+		m.find.Observe(o.Authenticated.Seconds())
+	}
+	count := func(method string, r verdict.AuthResult) {
+		if slices.Contains(results, r) {
+			m.auth.WithLabelValues(method, string(r)).Inc()
+		}
+	}
+	count("spf", o.Auth.SPF.Result)
+	count("dmarc", o.Auth.DMARC.Result)
+	count("arc", o.Auth.ARC.Result)
+	if len(o.Auth.DKIM) > 0 {
+		best := o.Auth.DKIM[0].Result
+		for _, d := range o.Auth.DKIM {
+			if d.Result == verdict.Pass {
+				best = d.Result
+			}
+		}
+		count("dkim", best)
+	}
+	switch {
+	case o.Sealed:
+		m.seals.WithLabelValues("sealed").Inc()
+	case o.Unsealed != nil:
+		m.seals.WithLabelValues("not").Inc()
+	}
+}
+
+// results are all that a method can have: labels must not be made by senders.
+var results = []verdict.AuthResult{"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror", "policy"}
 
 // Engine returns the hooks for a verdict.Engine.
 func (m *Metrics) Engine() verdict.Trace {

@@ -1,0 +1,201 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/postreeve/postreeve/verdict"
+)
+
+// objects keeps bodies in a bucket of an S3-compatible store. A PUT is durable when it is answered; that a
+// body is whole is checked by its digest, which stands in the object's metadata.
+type objects struct {
+	client *minio.Client
+	bucket string
+	prefix string
+	step   func(string) error
+}
+
+const digestKey = "Postreeve-Sha256"
+
+// newObjects opens s3://BUCKET/PREFIX?endpoint=HOST[:PORT]&region=REGION&insecure=1. The keys come from
+// Config.S3Keys, or else from where AWS tools look: the environment, ~/.aws/credentials, or the role of the machine.
+func newObjects(ctx context.Context, u *url.URL, c Config) (*objects, error) {
+	q := u.Query()
+	for k := range q {
+		if k != "endpoint" && k != "region" && k != "insecure" {
+			return nil, fmt.Errorf("store: bodies %s: unknown parameter %q: there are endpoint, region and insecure", redactURL(u.String()), k)
+		}
+	}
+	if u.Host == "" {
+		return nil, fmt.Errorf("store: bodies %s: no bucket", redactURL(u.String()))
+	}
+	creds := credentials.NewChainCredentials([]credentials.Provider{
+		&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{Client: &http.Client{Timeout: 5 * time.Second}},
+	})
+	if c.S3Keys != nil {
+		id, secret, err := c.S3Keys()
+		if err != nil {
+			return nil, fmt.Errorf("store: keys for %s: %w", redactURL(u.String()), err)
+		}
+		creds = credentials.NewStaticV4(id, secret, "")
+	}
+	client, err := minio.New(cmp.Or(q.Get("endpoint"), "s3.amazonaws.com"), &minio.Options{
+		Creds: creds, Secure: q.Get("insecure") == "", Region: q.Get("region"), MaxRetries: 3,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: bodies %s: %w", redactURL(u.String()), err)
+	}
+	o := &objects{client: client, bucket: u.Host, prefix: strings.Trim(u.Path, "/"), step: c.step}
+	ok, err := client.BucketExists(ctx, o.bucket)
+	if err == nil && !ok {
+		err = errors.New("there is no such bucket, or the key may not see it: make it first")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store: bodies %s: %w", redactURL(u.String()), err)
+	}
+	return o, nil
+}
+
+func (o *objects) name(key string) string { return path.Join(o.prefix, key) }
+
+// Put sends the body with its digest, which is made first.
+func (o *objects) Put(ctx context.Context, key string, src verdict.Source) error {
+	if !validKey(key) {
+		return fmt.Errorf("store: %q is no key", key)
+	}
+	if err := o.step("body.create"); err != nil {
+		return err
+	}
+	sum := sha256.New()
+	if err := copyAll(sum, src); err != nil {
+		return err
+	}
+	r, err := src.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = o.client.PutObject(ctx, o.bucket, o.name(key), r, src.Size(), minio.PutObjectOptions{
+		ContentType:  "application/octet-stream", // a browser must not show it
+		UserMetadata: map[string]string{digestKey: hex.EncodeToString(sum.Sum(nil))},
+		// One PUT up to the largest message; parts would need memory for each.
+		DisableMultipart: true,
+	})
+	if err != nil {
+		return fmt.Errorf("store: put %s: %w", key, err)
+	}
+	return o.step("body.put")
+}
+
+func (o *objects) Get(ctx context.Context, key string) (verdict.Source, error) {
+	if !validKey(key) {
+		return nil, fmt.Errorf("store: %q is no key", key)
+	}
+	info, err := o.client.StatObject(ctx, o.bucket, o.name(key), minio.StatObjectOptions{})
+	if err != nil {
+		if notThere(err) {
+			return nil, fmt.Errorf("%w: %s", ErrNoBody, key)
+		}
+		return nil, fmt.Errorf("store: get %s: %w", key, err)
+	}
+	want, err := hex.DecodeString(info.Metadata.Get("X-Amz-Meta-" + digestKey))
+	if err != nil || len(want) != sha256.Size {
+		return nil, fmt.Errorf("%w: object %s has no digest", ErrDamaged, key)
+	}
+	return &object{o, ctx, key, info.Size, want}, nil
+}
+
+func notThere(err error) bool {
+	code := minio.ToErrorResponse(err).Code
+	return code == minio.NoSuchKey || code == "NotFound" || errors.Is(err, os.ErrNotExist)
+}
+
+func (o *objects) Delete(ctx context.Context, key string) error {
+	if !validKey(key) {
+		return fmt.Errorf("store: %q is no key", key)
+	}
+	if err := o.step("body.delete"); err != nil {
+		return err
+	}
+	err := o.client.RemoveObject(ctx, o.bucket, o.name(key), minio.RemoveObjectOptions{})
+	if err != nil && !notThere(err) {
+		return fmt.Errorf("store: delete %s: %w", key, err)
+	}
+	return nil
+}
+
+func (o *objects) List(ctx context.Context) iter.Seq2[BodyInfo, error] {
+	return func(yield func(BodyInfo, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		prefix := o.prefix
+		if prefix != "" {
+			prefix += "/"
+		}
+		for info := range o.client.ListObjectsIter(ctx, o.bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+			if info.Err != nil {
+				yield(BodyInfo{}, fmt.Errorf("store: list: %w", info.Err))
+				return
+			}
+			key := strings.TrimPrefix(info.Key, prefix)
+			if validKey(key) && !yield(BodyInfo{key, info.Size, info.LastModified}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// object is a body in a bucket. Each reader is a request of its own.
+type object struct {
+	objects *objects
+	ctx     context.Context
+	key     string
+	size    int64
+	want    []byte
+}
+
+func (b *object) Size() int64 { return b.size }
+
+func (b *object) Open() (io.ReadCloser, error) {
+	r, err := b.objects.client.GetObject(b.ctx, b.objects.bucket, b.objects.name(b.key), minio.GetObjectOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return &objectReader{ReadCloser: r, sum: sha256.New(), left: b.size, want: b.want, key: b.key}, nil
+}
+
+// objectReader says at the end whether the bytes are those that were put.
+type objectReader struct {
+	io.ReadCloser
+	sum  hash.Hash
+	left int64
+	want []byte
+	key  string
+}
+
+func (r *objectReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	r.sum.Write(p[:n])
+	r.left -= int64(n)
+	if (err == io.EOF || err == nil && r.left <= 0) && (r.left != 0 || string(r.sum.Sum(nil)) != string(r.want)) {
+		return n, fmt.Errorf("%w: the digest of %s is another", ErrDamaged, r.key)
+	}
+	return n, err
+}

@@ -1,0 +1,168 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// committer is the one writer of a node. Writes that wait while a transaction is being committed go into the
+// next one together: the more there is to do, the larger the batches.
+type committer struct {
+	db    *db
+	step  func(string) error
+	most  int           // writes in a batch
+	limit time.Duration // for a batch
+
+	queue chan *write
+	done  chan struct{}
+	stop  sync.Once
+	quit  chan struct{}
+}
+
+// write is one thing to be written, in a transaction with others. do may be run again, after what it did has
+// been rolled back.
+type write struct {
+	do   func(ctx context.Context, t *tx) error
+	err  chan error
+	over <-chan struct{} // the writer has given up
+}
+
+var errClosed = errors.New("store: closed")
+
+func newCommitter(d *db, step func(string) error) *committer {
+	c := &committer{
+		db: d, step: step, most: 256, limit: 30 * time.Second,
+		queue: make(chan *write, 1024), done: make(chan struct{}), quit: make(chan struct{}),
+	}
+	go c.run()
+	return c
+}
+
+// commit returns when the write is durable, or is known not to be. When ctx ends first the write may still
+// be made.
+func (c *committer) commit(ctx context.Context, do func(ctx context.Context, t *tx) error) error {
+	w := &write{do: do, err: make(chan error, 1), over: ctx.Done()}
+	select {
+	case <-c.quit:
+		return errClosed
+	default:
+	}
+	select {
+	case c.queue <- w:
+	case <-c.quit:
+		return errClosed
+	case <-ctx.Done():
+		return fmt.Errorf("store: the database is too slow: %w", context.Cause(ctx))
+	}
+	select {
+	case err := <-w.err:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("store: the database is too slow: %w", context.Cause(ctx))
+	case <-c.done:
+		select {
+		case err := <-w.err:
+			return err
+		default:
+			return errClosed
+		}
+	}
+}
+
+// close writes what waits and stops.
+func (c *committer) close() {
+	c.stop.Do(func() { close(c.quit) })
+	<-c.done
+}
+
+func (c *committer) run() {
+	defer close(c.done)
+	for {
+		select {
+		case w := <-c.queue:
+			c.batch(c.gather(w))
+		case <-c.quit:
+			for {
+				select {
+				case w := <-c.queue:
+					c.batch(c.gather(w))
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+// gather takes what waits, without waiting for more.
+func (c *committer) gather(w *write) []*write {
+	batch := []*write{w}
+	for len(batch) < c.most {
+		select {
+		case w := <-c.queue:
+			batch = append(batch, w)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+func (c *committer) batch(batch []*write) {
+	live := batch[:0]
+	for _, w := range batch {
+		select {
+		case <-w.over: // nobody waits for it: the sender has been told 451
+			w.err <- context.Canceled
+		default:
+			live = append(live, w)
+		}
+	}
+	if len(live) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.limit)
+	defer cancel()
+	err, bad := c.transaction(ctx, live)
+	if err == nil || !bad || len(live) == 1 {
+		for _, w := range live {
+			w.err <- err
+		}
+		return
+	}
+	// One of them cannot be written. Rolled back, so each gets a transaction of its own.
+	for _, w := range live {
+		err, _ := c.transaction(ctx, []*write{w})
+		w.err <- err
+	}
+}
+
+// transaction makes all writes or none. bad says that one of them failed, and not the commit.
+func (c *committer) transaction(ctx context.Context, batch []*write) (err error, bad bool) {
+	if err := c.step("tx.begin"); err != nil {
+		return err, false
+	}
+	t, err := c.db.begin(ctx)
+	if err != nil {
+		return fmt.Errorf("store: begin: %w", err), false
+	}
+	defer t.Rollback()
+	for _, w := range batch {
+		if err := c.step("tx.write"); err != nil {
+			return err, true
+		}
+		if err := w.do(ctx, t); err != nil {
+			return err, true
+		}
+	}
+	if err := c.step("tx.commit"); err != nil {
+		return err, false
+	}
+	if err := t.Commit(); err != nil {
+		return fmt.Errorf("store: commit: %w", err), false
+	}
+	return c.step("tx.committed"), false
+}

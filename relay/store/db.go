@@ -1,0 +1,205 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// db is the rows. Statements are written with ? for their parameters, in the SQL that SQLite and PostgreSQL
+// have in common.
+type db struct {
+	write *sql.DB
+	read  *sql.DB       // the same as write for PostgreSQL
+	pool  *pgxpool.Pool // nil for SQLite
+	path  string        // of the SQLite file
+
+	hot map[string]*sql.Stmt // of write, made once by prepare
+}
+
+// openDB opens the database of a URL: postgres://…, or sqlite:PATH.
+func openDB(ctx context.Context, rawURL string) (*db, error) {
+	if path, ok := strings.CutPrefix(rawURL, "sqlite:"); ok {
+		return openSQLite(ctx, strings.TrimPrefix(path, "//"))
+	}
+	if strings.HasPrefix(rawURL, "postgres://") || strings.HasPrefix(rawURL, "postgresql://") {
+		return openPostgres(ctx, rawURL)
+	}
+	scheme, _, _ := strings.Cut(rawURL, ":")
+	return nil, fmt.Errorf("store: database %q: want sqlite:PATH or postgres://USER@HOST/NAME", scheme+":…")
+}
+
+// openSQLite opens a file in WAL mode with synchronous FULL: a commit is on disk when it returns. All writes
+// go through one connection, since SQLite has one writer at a time anyway.
+func openSQLite(ctx context.Context, path string) (*db, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	if f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600); err != nil { // or it would be readable by others
+		return nil, err
+	} else if err := f.Close(); err != nil {
+		return nil, err
+	}
+	dsn := func(extra string) string {
+		return "file:" + (&url.URL{Path: path}).EscapedPath() +
+			"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)" + extra
+	}
+	write, err := sql.Open("sqlite", dsn("&_txlock=immediate"))
+	if err != nil {
+		return nil, err
+	}
+	write.SetMaxOpenConns(1)
+	read, err := sql.Open("sqlite", dsn("&_pragma=query_only(1)"))
+	if err != nil {
+		return nil, errors.Join(err, write.Close())
+	}
+	read.SetMaxOpenConns(4)
+	d := &db{write: write, read: read, path: path, hot: make(map[string]*sql.Stmt)}
+	if err := write.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: %s: %w", path, err), d.close())
+	}
+	return d, nil
+}
+
+func openPostgres(ctx context.Context, rawURL string) (*db, error) {
+	cfg, err := pgxpool.ParseConfig(rawURL)
+	if err != nil {
+		return nil, errors.New("store: the PostgreSQL URL cannot be read; it looks like postgres://USER@HOST:5432/NAME?sslmode=verify-full") // err may quote a password
+	}
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = 10 * time.Second
+	}
+	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "postreeve"
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	both := stdlib.OpenDBFromPool(pool)
+	both.SetMaxIdleConns(0) // the pool keeps them
+	d := &db{write: both, read: both, pool: pool, hot: make(map[string]*sql.Stmt)}
+	if err := pool.Ping(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: PostgreSQL at %s does not answer: %w", cfg.ConnConfig.Host, err), d.close())
+	}
+	return d, nil
+}
+
+func (d *db) close() error {
+	var errs []error
+	for _, s := range d.hot {
+		errs = append(errs, s.Close())
+	}
+	errs = append(errs, d.write.Close())
+	if d.pool != nil {
+		d.pool.Close()
+	} else {
+		errs = append(errs, d.read.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// bind turns ? into the parameters of the database.
+func (d *db) bind(query string) string {
+	if d.pool == nil || !strings.Contains(query, "?") {
+		return query
+	}
+	var b strings.Builder
+	n := 0
+	for i := range len(query) {
+		if query[i] == '?' {
+			n++
+			b.WriteString("$" + strconv.Itoa(n))
+			continue
+		}
+		b.WriteByte(query[i])
+	}
+	return b.String()
+}
+
+// query asks outside of a transaction.
+func (d *db) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return d.read.QueryContext(ctx, d.bind(query), args...)
+}
+
+func (d *db) queryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	return d.read.QueryRowContext(ctx, d.bind(query), args...)
+}
+
+// tx is a transaction that writes.
+type tx struct {
+	*sql.Tx
+	db *db
+}
+
+func (d *db) begin(ctx context.Context) (*tx, error) {
+	t, err := d.write.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &tx{t, d}, nil
+}
+
+// exec runs a statement. Those that hot names are parsed once.
+func (t *tx) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if s := t.db.hot[query]; s != nil {
+		return t.StmtContext(ctx, s).ExecContext(ctx, args...)
+	}
+	return t.ExecContext(ctx, t.db.bind(query), args...)
+}
+
+func (t *tx) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return t.QueryContext(ctx, t.db.bind(query), args...)
+}
+
+func (t *tx) queryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	return t.QueryRowContext(ctx, t.db.bind(query), args...)
+}
+
+// prepare makes statements hot. SQLite parses each statement anew otherwise; pgx remembers them by itself.
+func (d *db) prepare(ctx context.Context, queries ...string) error {
+	if d.pool != nil {
+		return nil
+	}
+	for _, q := range queries {
+		s, err := d.write.PrepareContext(ctx, q)
+		if err != nil {
+			return fmt.Errorf("store: %w in %s", err, q)
+		}
+		d.hot[q] = s
+	}
+	return nil
+}
+
+// locked is the clause that keeps rows that another node works on out of a SELECT. SQLite has one writer.
+func (d *db) locked() string {
+	if d.pool != nil {
+		return " FOR UPDATE SKIP LOCKED"
+	}
+	return ""
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

@@ -1,0 +1,32 @@
+// Package store keeps what must not be lost: held messages, messages whose next hop is away, the ledger of
+// all messages, domains and their proofs, and who did what.
+//
+// Rows are in SQLite or PostgreSQL, bodies in files or in an S3-compatible object store; which of them is a
+// matter of two URLs. The schema is the same. One node on SQLite and files needs nothing but a directory;
+// nodes on one PostgreSQL and one bucket share everything, hold nothing of their own, and any of them may die.
+//
+//	st, err := store.Open(ctx, store.Config{Dir: "/var/lib/postreeve"})
+//	srv := &relay.Server{Hold: st, Queue: st, Ledger: st, …}
+//	go st.Run(ctx, directory) // delivers what is queued, until ctx ends
+//
+// # What is durable when
+//
+// A body is durable (fsynced with its directory, or stored as an object) before the row that names it. All
+// rows of a node go through one committer: what waits is committed in one transaction, so that durability
+// is paid for once a batch and not once a message. Hold, Enqueue and RecordMessage return when their batch is
+// committed. A crash in between leaves a body that no row names, which is swept away later, and a
+// sender that was not told 250.
+//
+// # Who delivers
+//
+// A queued message belongs to a destination, the domain it is for. The node that took it tries at once; what
+// fails is tried again by a job of that destination, oldest first, with a few messages at once, and with
+// growing pauses while the hop does not answer. Jobs are River's, so that any node takes over from one that
+// died. Every claim on a row ends by itself.
+//
+// # When something is broken
+//
+// A store that cannot write returns errors, and the relay answers 451: the sender keeps the message. Rows and
+// bodies that cannot be read are set aside and reported, see Store.Check; they stop nothing else and are never
+// deleted.
+package store

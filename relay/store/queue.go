@@ -1,0 +1,307 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/postreeve/postreeve/relay"
+	"github.com/postreeve/postreeve/verdict"
+)
+
+// Queued is a message whose next hop did not take it when it came.
+type Queued struct {
+	ID         string            `json:"id"`
+	At         time.Time         `json:"at"`
+	Expires    time.Time         `json:"expires"`
+	Domain     string            `json:"domain"`
+	MailFrom   string            `json:"mail_from"`
+	Size       int64             `json:"size"`
+	Attempts   int               `json:"attempts"`
+	Due        time.Time         `json:"due"` // of the next attempt
+	Claimed    time.Time         `json:"claimed,omitzero"`
+	Claimant   string            `json:"claimant,omitempty"`
+	Warned     bool              `json:"warned,omitempty"` // the sender was told of the delay
+	State      string            `json:"state"`            // waiting, or aside: it cannot be read, and somebody has to look
+	Last       string            `json:"last,omitempty"`   // why the last attempt failed
+	Recipients []QueuedRecipient `json:"recipients,omitempty"`
+	envelope   verdict.Envelope
+	body       string
+}
+
+// QueuedRecipient is what became of a queued message for one recipient.
+type QueuedRecipient struct {
+	Address string    `json:"address"`
+	State   string    `json:"state"` // waiting, delivered, failed, dropped
+	At      time.Time `json:"at"`
+	Detail  string    `json:"detail,omitempty"`
+}
+
+// States of queued messages and of their recipients.
+const (
+	StateWaiting   = "waiting"
+	StateDelivered = "delivered"
+	StateFailed    = "failed"  // for good; the sender has been told, or must not be
+	StateDropped   = "dropped" // by a person
+	StateAside     = "aside"
+)
+
+const (
+	insertQueued = `INSERT INTO queued (id, at, expires, domain, mail_from, envelope, size, body, attempts, due, claimed, claimant, warned, state, last)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, 0, 'waiting', '')`
+	insertQueuedRecipient = `INSERT INTO queued_recipient (queued, n, address, state, at, detail) VALUES (?, ?, ?, 'waiting', ?, '')`
+)
+
+// claimTime is how long a row is somebody's who works on it, before others may take it.
+const claimTime = 2 * time.Minute
+
+// Enqueue keeps a message until its next hop takes it. It implements relay.Queue. This node tries at once, as
+// long as it is not busy; the rest is the destination's job.
+func (s *Store) Enqueue(ctx context.Context, d *relay.Domain, m *verdict.Message, e verdict.Envelope, body verdict.Source) error {
+	if err := s.queuedBytes.take(ctx, body.Size()); err != nil {
+		return fmt.Errorf("store: queue: %w", err)
+	}
+	now := time.Now()
+	due := now
+	if d.Mode != relay.StoreAndForward { // it was tried just now, in vain
+		due = now.Add(retryAfter(1) / 4)
+	}
+	return s.enqueue(ctx, d.Name, m.ID, e, body, now, due)
+}
+
+func (s *Store) enqueue(ctx context.Context, domain, id string, e verdict.Envelope, body verdict.Source, now, due time.Time) error {
+	q := Queued{
+		ID: id, At: now, Expires: now.Add(s.config.QueuedFor), Domain: domain, MailFrom: text(e.From, 512), Size: body.Size(),
+		Due: due, State: StateWaiting, envelope: e, body: newKey(now),
+	}
+	if err := s.bodies.Put(ctx, q.body, body); err != nil {
+		return fmt.Errorf("store: queue: %w", err)
+	}
+	fresh := due.Equal(now) && s.deliveries.reserve(domain)
+	if fresh {
+		q.Claimed, q.Claimant = now.Add(claimTime), s.config.Node
+	}
+	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+		if _, err := t.exec(ctx, insertQueued, q.ID, millis(q.At), millis(q.Expires), q.Domain, q.MailFrom, packEnvelope(e), q.Size, q.body,
+			millis(q.Due), millis(q.Claimed), q.Claimant); err != nil {
+			return err
+		}
+		for i, to := range e.Addresses() {
+			if _, err := t.exec(ctx, insertQueuedRecipient, q.ID, i, text(to, 512), millis(now)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	switch {
+	case err != nil && fresh:
+		s.deliveries.cancel()
+	case fresh:
+		s.deliveries.add(q)
+	default:
+		s.wake(domain, due)
+	}
+	if err != nil {
+		return fmt.Errorf("store: queue: %w", err)
+	}
+	return nil
+}
+
+const queuedColumns = `id, at, expires, domain, mail_from, size, attempts, due, claimed, claimant, warned, state, last`
+
+// QueuedMessages lists what waits, oldest first, without recipients.
+func (s *Store) QueuedMessages(ctx context.Context, f Filter) ([]Queued, error) {
+	var w where
+	if f.Domain != "" {
+		w.add("domain = ?", f.Domain)
+	}
+	if f.Sender != "" {
+		w.add(`lower(mail_from) LIKE ? ESCAPE '\'`, like(f.Sender))
+	}
+	if f.Recipient != "" {
+		w.add(`id IN (SELECT queued FROM queued_recipient WHERE lower(address) LIKE ? ESCAPE '\')`, like(f.Recipient))
+	}
+	if !f.Since.IsZero() {
+		w.add("at >= ?", millis(f.Since))
+	}
+	if !f.Until.IsZero() {
+		w.add("at < ?", millis(f.Until))
+	}
+	if f.Before != "" {
+		w.add("(at, id) > (SELECT at, id FROM queued WHERE id = ?)", f.Before)
+	}
+	rows, err := s.db.query(ctx, "SELECT "+queuedColumns+" FROM queued"+w.String()+fmt.Sprintf(" ORDER BY at, id LIMIT %d", f.limit()), w.args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []Queued
+	for rows.Next() {
+		q, err := scanQueued(rows.Scan)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, q)
+	}
+	return out, rows.Err()
+}
+
+func scanQueued(scan func(dst ...any) error) (Queued, error) {
+	var q Queued
+	var at, expires, due, claimed int64
+	var warned int
+	err := scan(&q.ID, &at, &expires, &q.Domain, &q.MailFrom, &q.Size, &q.Attempts, &due, &claimed, &q.Claimant, &warned, &q.State, &q.Last)
+	q.At, q.Expires, q.Due, q.Claimed, q.Warned = fromMillis(at), fromMillis(expires), fromMillis(due), fromMillis(claimed), warned != 0
+	return q, err
+}
+
+// QueuedMessage returns one queued message with its recipients. Its bytes: see QueuedBody.
+func (s *Store) QueuedMessage(ctx context.Context, id string) (Queued, error) {
+	var envelope, body string
+	q, err := scanQueued(func(dst ...any) error {
+		return s.db.queryRow(ctx, "SELECT "+queuedColumns+", envelope, body FROM queued WHERE id = ?", id).Scan(append(dst, &envelope, &body)...)
+	})
+	if err != nil {
+		return q, notFound(err, "queued message", id)
+	}
+	q.body = body
+	rows, err := s.db.query(ctx, "SELECT address, state, at, detail FROM queued_recipient WHERE queued = ? ORDER BY n", id)
+	if err != nil {
+		return q, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r QueuedRecipient
+		var at int64
+		if err := rows.Scan(&r.Address, &r.State, &at, &r.Detail); err != nil {
+			return q, err
+		}
+		r.At = fromMillis(at)
+		q.Recipients = append(q.Recipients, r)
+	}
+	if err := rows.Err(); err != nil {
+		return q, err
+	}
+	if q.envelope, err = unpackEnvelope(envelope); err == nil && len(q.envelope.To) != len(q.Recipients) {
+		err = errors.New("its recipients are not those of its envelope")
+	}
+	if err != nil {
+		return q, fmt.Errorf("store: queued message %s: %w: %w", id, errUnreadable, err)
+	}
+	return q, nil
+}
+
+// errUnreadable is about rows that make no sense: they are set aside.
+var errUnreadable = errors.New("it cannot be read")
+
+// QueuedBody returns the bytes of a queued message as the next hop is to get them.
+func (s *Store) QueuedBody(ctx context.Context, id string) (verdict.Source, error) {
+	var body string
+	if err := s.db.queryRow(ctx, "SELECT body FROM queued WHERE id = ?", id).Scan(&body); err != nil {
+		return nil, notFound(err, "queued message", id)
+	}
+	return s.bodies.Get(ctx, body)
+}
+
+// RetryQueued makes messages due now, and those that were set aside waiting again. With no id it is all of
+// them.
+func (s *Store) RetryQueued(ctx context.Context, who string, ids ...string) (int, error) {
+	var n int64
+	domains := make(map[string]bool)
+	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+		n = 0
+		clear(domains)
+		object := "all"
+		for _, id := range orAll(ids) {
+			cond, args := "", []any{millis(time.Now())}
+			if id != "" {
+				cond, args, object = " WHERE id = ?", append(args, id), id
+			}
+			rows, err := t.query(ctx, "UPDATE queued SET due = ?, state = 'waiting'"+cond+" RETURNING domain", args...)
+			if err != nil {
+				return err
+			}
+			for rows.Next() {
+				var d string
+				if err := rows.Scan(&d); err != nil {
+					return errors.Join(err, rows.Close())
+				}
+				domains[d] = true
+				n++
+			}
+			if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+				return err
+			}
+			if id != "" && n == 0 {
+				return fmt.Errorf("%w: no queued message %q", ErrNotFound, text(id, 64))
+			}
+			if err := t.audit(ctx, who, "queue.retry", object, ""); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	for d := range domains {
+		s.wake(d, time.Now())
+	}
+	return int(n), nil
+}
+
+func orAll(ids []string) []string {
+	if len(ids) == 0 {
+		return []string{""}
+	}
+	return ids
+}
+
+// DropQueued gives up a message without telling its sender. One that is being delivered is not dropped.
+func (s *Store) DropQueued(ctx context.Context, id, who string) error {
+	q, err := s.QueuedMessage(ctx, id)
+	if err != nil && !errors.Is(err, errUnreadable) {
+		return err
+	}
+	err = s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+		now := millis(time.Now())
+		res, err := t.exec(ctx, "DELETE FROM queued WHERE id = ? AND claimed < ?", id, now)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return firstError(err, fmt.Errorf("store: queued message %s is being delivered, or is gone", id))
+		}
+		for _, r := range q.Recipients {
+			if r.State == StateWaiting {
+				if _, err := t.exec(ctx, insertEvent, id, now, StateDropped, text(who, 256), r.Address); err != nil {
+					return err
+				}
+			}
+		}
+		if _, err := t.exec(ctx, deleteQueuedRecipients, id); err != nil {
+			return err
+		}
+		return t.audit(ctx, who, "queue.drop", id, q.MailFrom)
+	})
+	if err == nil {
+		s.deleteBody(ctx, q.body)
+	}
+	return err
+}
+
+const (
+	deleteQueued           = "DELETE FROM queued WHERE id = ?"
+	deleteQueuedRecipients = "DELETE FROM queued_recipient WHERE queued = ?"
+)
+
+// deleteBody deletes what no row names any more. What remains is swept.
+func (s *Store) deleteBody(ctx context.Context, key string) {
+	if key == "" {
+		return
+	}
+	if err := s.bodies.Delete(ctx, key); err != nil {
+		s.config.Log.Warn("a body was not deleted and will be swept", "body", key, "error", err)
+	}
+}

@@ -1,0 +1,242 @@
+package store
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postreeve/postreeve/relay"
+	"github.com/postreeve/postreeve/verdict"
+)
+
+// Deliver hands a held message to its next hop for the recipients of e, with our header fields on top and mark
+// among them: what NextHop.Deliver does, and like it.
+type Deliver func(ctx context.Context, h Held, e verdict.Envelope, body verdict.Source, mark string) ([]relay.Receipt, error)
+
+// Release says what is to be released.
+type Release struct {
+	ID string
+	// Recipients are those who get it; nil means all that have not got it.
+	Recipients []string
+	// Who releases, for the audit trail. Required.
+	Who string
+	// Again delivers too where nobody knows whether the next hop has it: StateUncertain.
+	Again bool
+	// Deliver does it. Required.
+	Deliver Deliver
+}
+
+// releaseTime bounds the delivery. What has been under way for longer has died with its node.
+const releaseTime = 5 * time.Minute
+
+// Release delivers a held message with its original bytes and envelope. A recipient gets it once: of two
+// that release at the same time one wins, and what may have been delivered before a crash is StateUncertain
+// and is not delivered again unless Again says so. The states of all recipients are returned, also with an
+// error, which says that some of those asked for did not get it.
+func (s *Store) Release(ctx context.Context, r Release) ([]HeldRecipient, error) {
+	h, err := s.HeldMessage(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	if h.State == StateDeleted {
+		return h.Recipients, fmt.Errorf("store: held message %s was deleted", r.ID)
+	}
+	claimed, err := s.claimHeld(ctx, h, r)
+	if err != nil {
+		return h.Recipients, err
+	}
+	if len(claimed) == 0 {
+		return h.Recipients, fmt.Errorf("store: nobody to release %s to: every recipient asked for has it already, or is being served", r.ID)
+	}
+	e := h.Envelope
+	e.To = nil
+	for _, n := range claimed {
+		e.To = append(e.To, h.Envelope.To[n])
+	}
+	body, err := s.bodies.Get(ctx, h.body)
+	if err != nil { // not delivered, that is certain
+		return nil, errors.Join(err, s.settle(ctx, h, claimed, slices.Repeat([]settled{{StateHeld, "the body cannot be read"}}, len(claimed)), r.Who))
+	}
+	dctx, cancel := context.WithTimeout(ctx, releaseTime)
+	receipts, derr := r.Deliver(dctx, h, e, body, s.Mark(h.ID))
+	cancel()
+	// Whoever asked may have gone: what was delivered must be written down all the same.
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	if err := s.settle(sctx, h, claimed, outcomes(e, receipts, derr), r.Who); err != nil {
+		return nil, fmt.Errorf("store: the next hop was given %s, and that cannot be written down: its recipients will be %q: %w", h.ID, StateUncertain, err)
+	}
+	after, err := s.HeldMessage(sctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range claimed {
+		if got := after.Recipients[n]; got.State != StateReleased {
+			err = errors.Join(err, fmt.Errorf("%s: %s: %s", got.Address, got.State, got.Detail))
+		}
+	}
+	return after.Recipients, err
+}
+
+// claimHeld takes the recipients that are to get it, in one transaction, and returns their places.
+func (s *Store) claimHeld(ctx context.Context, h Held, r Release) ([]int, error) {
+	var want []int
+	for i, to := range h.Recipients {
+		if r.Recipients == nil || slices.ContainsFunc(r.Recipients, func(a string) bool { return address(a) == to.Address }) {
+			want = append(want, i)
+		}
+	}
+	for _, a := range r.Recipients {
+		if !slices.ContainsFunc(h.Recipients, func(to HeldRecipient) bool { return to.Address == address(a) }) {
+			return nil, fmt.Errorf("store: %s is no recipient of %s: they are %s", text(a, 256), h.ID, addressList(h.Recipients))
+		}
+	}
+	var claimed []int
+	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+		claimed = claimed[:0]
+		now := time.Now()
+		// What somebody has been delivering for too long died with its node: nobody knows.
+		if _, err := t.exec(ctx, `UPDATE held_recipient SET state = 'uncertain', detail = 'the node that released it died' WHERE held = ? AND state = 'releasing' AND at < ?`,
+			h.ID, millis(now.Add(-2*releaseTime))); err != nil {
+			return err
+		}
+		from := "state = 'held'"
+		if r.Again {
+			from = "state IN ('held', 'uncertain')"
+		}
+		for _, n := range want {
+			res, err := t.exec(ctx, "UPDATE held_recipient SET state = 'releasing', at = ? WHERE held = ? AND n = ? AND "+from, millis(now), h.ID, n)
+			if err != nil {
+				return err
+			}
+			if changed, err := res.RowsAffected(); err != nil {
+				return err
+			} else if changed == 1 {
+				claimed = append(claimed, n)
+			}
+		}
+		if len(claimed) == 0 {
+			return nil
+		}
+		return t.audit(ctx, r.Who, "quarantine.release", h.ID, fmt.Sprintf("%d of %d recipients", len(claimed), len(h.Recipients)))
+	})
+	return claimed, err
+}
+
+func addressList(to []HeldRecipient) string {
+	var out []string
+	for _, r := range to[:min(len(to), 20)] {
+		out = append(out, r.Address)
+	}
+	return strings.Join(out, ", ")
+}
+
+type settled struct{ state, detail string }
+
+// outcomes makes states of what the next hop said.
+func outcomes(e verdict.Envelope, receipts []relay.Receipt, err error) []settled {
+	out := make([]settled, len(e.To))
+	for i := range out {
+		switch {
+		case err != nil || len(receipts) != len(e.To):
+			out[i] = settled{StateHeld, "not delivered"}
+			if err != nil {
+				out[i].detail = err.Error()
+			}
+			if errors.Is(err, relay.ErrUncertain) || err == nil {
+				out[i].state = StateUncertain
+			}
+		case receipts[i].Accepted():
+			out[i] = settled{StateReleased, strings.TrimSpace(receipts[i].Host + " " + receipts[i].Reply.Error())}
+		case receipts[i].Reply == nil:
+			out[i] = settled{StateUncertain, "the next hop gave no reply"}
+		default:
+			out[i] = settled{StateHeld, receipts[i].Reply.Error()}
+			if errors.Is(receipts[i].Reply, relay.ErrUncertain) {
+				out[i].state = StateUncertain
+			}
+		}
+	}
+	return out
+}
+
+// settle writes down what became of the claimed recipients.
+func (s *Store) settle(ctx context.Context, h Held, claimed []int, what []settled, who string) error {
+	return s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+		now := millis(time.Now())
+		for i, n := range claimed {
+			if _, err := t.exec(ctx, "UPDATE held_recipient SET state = ?, at = ?, detail = ? WHERE held = ? AND n = ?",
+				what[i].state, now, text(what[i].detail, 512), h.ID, n); err != nil {
+				return err
+			}
+			if what[i].state != StateHeld {
+				if _, err := t.exec(ctx, insertEvent, h.ID, now, what[i].state, text(who, 256), text(h.Recipients[n].Address+": "+what[i].detail, 512)); err != nil {
+					return err
+				}
+			}
+		}
+		_, err := t.exec(ctx, `UPDATE held SET state = 'released' WHERE id = ? AND state = 'held'
+ AND NOT EXISTS (SELECT 1 FROM held_recipient WHERE held = held.id AND state <> 'released')`, h.ID)
+		return err
+	})
+}
+
+// Mark returns the value of the header field that says that a message was released: where the way of mail
+// leads through the gateway again it must not be held again. See Released.
+func (s *Store) Mark(id string) string { return id + "." + s.sign("released", id) }
+
+// markAge is how long a released message may be on its way back to the gateway.
+const markAge = 48 * time.Hour
+
+// Released says whether m is a message that was released here, or on another node, and comes by again: mark is
+// one of ours, Message-ID is the same, and every recipient is one that it was released to of late.
+func (s *Store) Released(ctx context.Context, m *verdict.Message, mark string) bool {
+	id, sum, ok := strings.Cut(strings.TrimSpace(mark), ".")
+	if !ok || !hmac.Equal([]byte(sum), []byte(s.sign("released", id))) {
+		return false
+	}
+	h, err := s.HeldMessage(ctx, id)
+	if err != nil || h.MessageID != headlineOf(m).messageID {
+		return false
+	}
+	for _, to := range m.Envelope.Addresses() {
+		if !slices.ContainsFunc(h.Recipients, func(r HeldRecipient) bool {
+			return r.Address == address(to) && r.State != StateHeld && r.State != StateDeleted && time.Since(r.At) < markAge
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// sign makes a keyed digest, with the secret that all nodes share.
+func (s *Store) sign(purpose, what string) string {
+	mac := hmac.New(sha256.New, s.secret)
+	mac.Write([]byte(purpose + "\x00" + what))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:24])
+}
+
+// openSecret reads the secret of this database, or makes it.
+func (s *Store) openSecret(ctx context.Context) error {
+	t, err := s.db.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.Rollback()
+	if _, err := t.exec(ctx, "INSERT INTO meta (name, value) VALUES ('secret', ?) ON CONFLICT (name) DO NOTHING", rand.Text()+rand.Text()); err != nil {
+		return err
+	}
+	var secret string
+	if err := t.queryRow(ctx, "SELECT value FROM meta WHERE name = 'secret'").Scan(&secret); err != nil {
+		return err
+	}
+	s.secret = []byte(secret)
+	return t.Commit()
+}

@@ -1,0 +1,151 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/postreeve/postreeve/relay"
+)
+
+// Config says where things are kept. The zero value but for Dir is one node on SQLite and files.
+type Config struct {
+	// Dir is the directory of this node: postreeve.db, jobs.db and bodies/ unless the URLs say otherwise.
+	Dir string
+	// Database is sqlite:PATH or postgres://USER@HOST/NAME. Empty means sqlite:DIR/postreeve.db.
+	Database string
+	// Bodies is file:PATH or s3://BUCKET/PREFIX?endpoint=HOST&region=REGION. Empty means file:DIR/bodies.
+	// Nodes that share a database share the bodies too.
+	Bodies string
+	// S3Keys returns the access key and its secret. Nil: they come from where AWS tools look for them.
+	S3Keys func() (id, secret string, err error)
+	// Hostname is the gateway's name, for notices to senders. Empty means Node.
+	Hostname string
+	// Postmaster is the address that notices come from. Empty means postmaster@Hostname.
+	Postmaster string
+	// Node names this node in the ledger and in claims; unique in a fleet. Empty means the host name.
+	Node string
+
+	// HeldFor is how long held mail is kept; 0 means 30 days.
+	HeldFor time.Duration
+	// HeldBytes is how much mail is held at most, in all; Hold fails beyond it. 0 means 10 GiB.
+	HeldBytes int64
+	// QueuedFor is how long delivery is tried; 0 means 5 days (RFC 5321 section 4.5.4.1).
+	QueuedFor time.Duration
+	// QueuedBytes is how much mail is queued at most, in all; Enqueue fails beyond it. 0 means 10 GiB.
+	QueuedBytes int64
+	// LedgerFor is how long rows of the ledger and of the audit trail are kept; 0 means 90 days.
+	LedgerFor time.Duration
+
+	// Log takes what an operator should know. Nil discards it.
+	Log *slog.Logger
+	// Step is asked before each write, with its name; an error makes the write fail. For tests.
+	Step func(name string) error
+}
+
+func (c Config) step(name string) error {
+	if c.Step == nil {
+		return nil
+	}
+	return c.Step(name)
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Dir == "" && (c.Database == "" || c.Bodies == "") {
+		return c, errors.New("store: no Dir: say where state is to be kept")
+	}
+	c.Database = cmp.Or(c.Database, "sqlite:"+filepath.Join(c.Dir, "postreeve.db"))
+	c.Bodies = cmp.Or(c.Bodies, "file:"+filepath.Join(c.Dir, "bodies"))
+	c.HeldFor = cmp.Or(c.HeldFor, 30*24*time.Hour)
+	c.HeldBytes = cmp.Or(c.HeldBytes, 10<<30)
+	c.QueuedFor = cmp.Or(c.QueuedFor, 5*24*time.Hour)
+	c.QueuedBytes = cmp.Or(c.QueuedBytes, 10<<30)
+	c.LedgerFor = cmp.Or(c.LedgerFor, 90*24*time.Hour)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Node == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return c, fmt.Errorf("store: no Node, and the host name is not to be had: %w", err)
+		}
+		c.Node = host
+	}
+	c.Hostname = cmp.Or(c.Hostname, c.Node)
+	return c, nil
+}
+
+// Store is the durable state of a node or a fleet. It may be used by many goroutines at once.
+type Store struct {
+	config    Config
+	db        *db
+	bodies    Bodies
+	committer *committer
+
+	deliveries *deliveries
+	jobs       atomic.Pointer[jobs] // while Run runs
+	bounces    relay.NextHop
+	instance   string
+
+	secret []byte // of the database, for signatures
+
+	heldBytes   quota
+	queuedBytes quota
+}
+
+// Open opens or makes the store. The schema is brought up to date; a database of a newer version is
+// ErrNewer and is left alone. Close it at the end.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if c.Dir != "" {
+		if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	s := &Store{config: c}
+	if s.db, err = openDB(ctx, c.Database); err != nil {
+		return nil, err
+	}
+	if err = s.db.migrate(ctx); err == nil {
+		err = s.db.prepare(ctx, hotStatements...)
+	}
+	if err == nil {
+		s.bodies, err = openBodies(ctx, c.Bodies, c)
+	}
+	if err == nil {
+		err = s.openSecret(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.db.close())
+	}
+	s.committer = newCommitter(s.db, c.step)
+	s.deliveries = &deliveries{s: s}
+	s.heldBytes = quota{db: s.db, query: "SELECT COALESCE(SUM(size), 0) FROM held WHERE state = 'held'", most: c.HeldBytes}
+	s.queuedBytes = quota{db: s.db, query: "SELECT COALESCE(SUM(size), 0) FROM queued", most: c.QueuedBytes}
+	return s, nil
+}
+
+// Close writes what waits and closes the store. What is called afterwards fails.
+func (s *Store) Close() error {
+	s.committer.close()
+	var err error
+	if c, ok := s.bodies.(interface{ close() error }); ok {
+		err = c.close()
+	}
+	return errors.Join(err, s.db.close())
+}
+
+// hotStatements are those that run for each message.
+var hotStatements = []string{
+	insertMessage, insertEvent, insertHeld, insertHeldRecipient,
+	insertQueued, insertQueuedRecipient, deleteQueued, deleteQueuedRecipients, retryQueued, settleOneRecipient, renewClaim,
+}
