@@ -15,9 +15,7 @@ type mail struct {
 	from      mailboxes
 	rawFrom   string
 	fromText  string // decoded
-	sender    mailboxes
 	reply     mailboxes
-	replyText string
 	to        mailboxes // of To and Cc
 	toText    string
 	hasTo     bool
@@ -41,7 +39,6 @@ type mail struct {
 	threadIdx bool
 	signed    bool // has a DKIM-Signature
 	post      bool // of a discussion list
-	bulk      bool // of any list
 	auto      bool // answers and reports of programs
 
 	author domainName // of the first address in From
@@ -105,10 +102,6 @@ func (x *mail) field(f verdict.Field) {
 				x.date, x.hasDate = f.Value(), true
 			}
 		}
-	case 6:
-		if is("Sender") {
-			x.sender = parseMailboxes(f.Value())
-		}
 	case 7:
 		switch {
 		case is("Subject"):
@@ -116,12 +109,12 @@ func (x *mail) field(f verdict.Field) {
 				x.rawSubj, x.subject, x.hasSubj = f.Value(), f.Text(), true
 			}
 		case is("List-Id"):
-			x.listID, x.bulk = f.Value(), true
+			x.listID = f.Value()
 		}
 	case 8:
 		switch {
 		case is("Reply-To"):
-			x.reply, x.replyText = parseMailboxes(f.Value()), f.Text()
+			x.reply = parseMailboxes(f.Value())
 		case is("X-Mailer"):
 			x.mailer = f.Value()
 		}
@@ -150,7 +143,6 @@ func (x *mail) longField(f verdict.Field, is func(string) bool) {
 		case is("Precedence"):
 			v := f.Value()
 			x.post = x.post || strings.EqualFold(v, "list")
-			x.bulk = true
 		case is("X-Priority"), is("Importance"):
 			v := f.Value()
 			x.priority = x.priority || strings.HasPrefix(v, "1") || strings.EqualFold(v, "high")
@@ -160,9 +152,7 @@ func (x *mail) longField(f verdict.Field, is func(string) bool) {
 		case is("In-Reply-To"):
 			x.inReply = f.Value()
 		case is("X-BeenThere"):
-			x.post, x.bulk = true, true
-		case is("Feedback-ID"):
-			x.bulk = true
+			x.post = true
 		}
 	case 12:
 		switch {
@@ -171,7 +161,7 @@ func (x *mail) longField(f verdict.Field, is func(string) bool) {
 		case is("Content-Type"):
 			x.auto = x.auto || strings.HasPrefix(strings.ToLower(f.Value()), "multipart/report")
 		case is("Mailing-List"):
-			x.post, x.bulk = true, true
+			x.post = true
 		case is("Thread-Index"):
 			x.threadIdx = true
 		}
@@ -180,13 +170,13 @@ func (x *mail) longField(f verdict.Field, is func(string) bool) {
 		case is("DKIM-Signature"):
 			x.signed = true
 		case is("X-Mailing-List"):
-			x.post, x.bulk = true, true
+			x.post = true
 		case is("Auto-Submitted"):
 			x.auto = x.auto || !strings.EqualFold(f.Value(), "no")
 		}
 	case 16:
 		if is("List-Unsubscribe") {
-			x.unsub, x.bulk = f.Value(), true
+			x.unsub = f.Value()
 		}
 	}
 }
@@ -222,9 +212,6 @@ func (x *mail) addTo(v string) {
 	}
 	room := maxMailboxes - len(x.to.list)
 	x.to.list = append(x.to.list, boxes.list[:min(room, len(boxes.list))]...)
-	if x.to.odd == "" {
-		x.to.odd = boxes.odd
-	}
 }
 
 // isMail says whether there is a header of a mail at all: not a file that somebody wants to have looked at.
