@@ -3,7 +3,7 @@ package verdict
 // impostorTable has the codes of package impostor.
 var impostorTable = []Code{
 	{"impostor.person", "the name of a protected person beside an address from outside", "the core of invoice and payroll fraud; people also write from private addresses", Unknown, 3.5},
-	{"impostor.brand-name", "a brand as the author, in a domain that is not the brand's", "what phishing does; resellers and mailing services do it here and there", Unknown, 3},
+	{"impostor.brand-name", "a brand as the author, in a domain that is not the brand's", "what phishing does; resellers and mailing services do it here and there", Unknown, 2.5},
 	{"impostor.brand-domain", "the name of a brand in a domain that is not the brand's", "made to be taken for it; few own such a name for a reason", Unknown, 3},
 	{"impostor.brand-text", "a text about a brand, of a kind that phishing writes, from somebody else", "shops write about brands too, but not that an account is locked", Unknown, 1.5},
 	{"impostor.own-domain", "an author of our own domain, which nobody proves", "our own mail is authenticated; forwarding and lists break that sometimes", Unknown, 3.5},

@@ -29,8 +29,22 @@ func readCode(b *inspect.Budget, m *Macro, code []byte) error {
 			m.Suspicious = addOnce(m.Suspicious, "Declare")
 		}
 		words(line, func(w []byte) { m.suspect(w, seen) })
+		if !seen["cmd"] && startsCmd(line) { // alone it is what many call a variable
+			seen["cmd"] = true
+			m.Suspicious = append(m.Suspicious, "cmd")
+		}
 	}
 	return nil
+}
+
+func startsCmd(line []byte) bool {
+	line = bytes.ToLower(line)
+	for _, w := range []string{"cmd.exe", "cmd /c", "cmd /k", "%comspec%"} {
+		if bytes.Contains(line, []byte(w)) {
+			return true
+		}
+	}
+	return false
 }
 
 // readWords does the same with the names that are scattered in compiled code.

@@ -32,17 +32,16 @@ var suspiciousWords = index(`
 	Shell ShellExecute ShellExecuteA ShellExecuteW WinExec CreateProcess CreateProcessA CreateProcessW
 	CreateObject GetObject CallByName ExecuteExcel4Macro MacScript SendKeys AppActivate
 	URLDownloadToFile URLDownloadToFileA URLDownloadToFileW URLDownloadToCacheFileA urlmon
-	WScript PowerShell pwsh cmd mshta rundll32 regsvr32 certutil bitsadmin cscript wmic msiexec schtasks
+	WScript PowerShell pwsh mshta rundll32 regsvr32 certutil bitsadmin cscript wmic msiexec schtasks
 	Win32_Process Win32_ProcessStartup winmgmts
 	XMLHTTP ServerXMLHTTP XMLHTTP60 WinHttpRequest WinHttp InternetExplorer ADODB SaveToFile
-	FileSystemObject CreateTextFile OpenTextFile CopyFile Kill SetAttr FileCopy
-	RegWrite RegRead RegDelete Environ ExpandEnvironmentStrings
+	FileSystemObject CreateTextFile
+	RegWrite RegDelete ExpandEnvironmentStrings
 	VirtualAlloc VirtualAllocEx VirtualProtect WriteProcessMemory RtlMoveMemory CreateThread CreateRemoteThread
 	NtAllocateVirtualMemory QueueUserAPC EnumSystemLocalesA HeapCreate LoadLibrary LoadLibraryA GetProcAddress
-	CallWindowProcA SetTimer DDEInitiate DDEExecute FollowHyperlink Lib
+	CallWindowProcA DDEInitiate DDEExecute FollowHyperlink
 	VBProject VBComponents CodeModule AddFromString AccessVBOM VBAWarnings
-	StrReverse FromBase64String ScriptControl DownloadString DownloadFile Invoke iex
-	Xor ChrW Chr`)
+	StrReverse FromBase64String ScriptControl DownloadString DownloadFile iex`)
 
 func set(list string) map[string]bool {
 	out := map[string]bool{}
