@@ -41,7 +41,7 @@ var linksTable = []Code{
 	{"link.brand-subdomain", "a link to a host that begins with the domain of a well-known name and is not its own", "made to be misread on a small screen", Unknown, 4},
 	{"link.brand-word", "a link to a host with a well-known name and another word in it", "companies have such names, those who use their name have more of them", Unknown, 2.5},
 	{"link.brand-label", "a link to a host with a well-known name as one of its labels", "customers of services have such hosts too", Unknown, 1.5},
-	{"link.brand-sender", "a well-known name as the sender's, and links that lead elsewhere", "the commonest form of phishing; dealers do the same", Unknown, 2.5},
+	{"link.brand-sender", "a well-known name as the sender's, and links that lead elsewhere", "the commonest form of phishing; dealers do the same, and impostor.brand-name weighs the name too", Unknown, 1},
 	{"link.brand-elsewhere", "a well-known name in the subject or a link, and links that lead elsewhere", "the commonest form of phishing; also of shops that sell its goods", Unknown, 2},
 	{"link.brand-mention", "a well-known name at the beginning of the text, and links that lead elsewhere", "weaker than the above: people write about companies", Unknown, 1},
 	{"link.image-address", "a picture loaded from an IP address", "servers of senders have names", Unknown, 2.5},

@@ -221,11 +221,21 @@ func (j *judge) nameElsewhere() {
 		default:
 			continue
 		}
-		if !j.leadsTo(b) {
-			j.found(code, j.foreign[0].part, "%s is named in %s, and the links lead to %s", b.Name, where, j.foreign[0].at.host)
+		if l := j.notOf(b); l != nil && !j.leadsTo(b) {
+			j.found(code, l.part, "%s is named in %s, and the links lead to %s", b.Name, where, l.at.host)
 			return
 		}
 	}
+}
+
+// notOf returns the first link that leads elsewhere than to the sender and the brand.
+func (j *judge) notOf(b *brand) *link {
+	for _, l := range j.foreign {
+		if !b.owns(l.at.host) && !b.sister(l.at) {
+			return l
+		}
+	}
+	return nil
 }
 
 // sites returns how many sites people are led to.

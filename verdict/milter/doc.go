@@ -15,7 +15,8 @@
 //	accept, continue                nothing found
 //
 // A milter may accept a message before it has seen all of it, for instance because of the client; that is its word, and
-// counts as nothing found. Everything else is an error, and never clean.
+// counts as nothing found. Everything else is an error, and never clean. About a message without recipients, from a
+// file for instance, it is told that it is for <postmaster>.
 //
 // The protocol is that of libmilter, version 6 and down to 2, by emersion/go-milter. Of the macros the milter gets j, i,
 // {daemon_name}, {client_addr}, {tls_version}, {cipher}, {mail_addr} and {rcpt_addr}.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/textproto"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -168,6 +169,13 @@ func TestHears(t *testing.T) {
 	}
 	if got != body {
 		t.Errorf("the body has %d bytes, want %d", len(got), len(body))
+	}
+	m.Envelope.To = nil
+	if _, err := s.Scan(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if heard, _ := said(t, sessions); !slices.Contains(heard, "rcpt postmaster") {
+		t.Errorf("without recipients: %q", heard)
 	}
 	for _, tt := range []struct {
 		client        verdict.Client

@@ -86,7 +86,11 @@ func (t *talk) mail() (bool, error) {
 func (t *talk) recipients() (bool, error) {
 	refused := 0
 	last := &milter.Action{}
-	for _, r := range t.m.Envelope.To {
+	all := t.m.Envelope.To
+	if len(all) == 0 { // a message from a file; libmilter waits for one without a word
+		all = []verdict.Recipient{{Address: "postmaster"}}
+	}
+	for _, r := range all {
 		to := remote.Line(r.Address, maxValue)
 		if err := t.macros(milter.CodeRcpt, "{rcpt_addr}", to); err != nil {
 			return false, err
@@ -100,11 +104,11 @@ func (t *talk) recipients() (bool, error) {
 			return done, err
 		}
 	}
-	if refused > 0 && refused == len(t.m.Envelope.To) {
+	if refused == len(all) {
 		return t.decide("RCPT")(last, nil)
 	}
 	if refused > 0 {
-		t.found(codeRecipient, verdict.Unknown, fmt.Sprintf("%d of %d recipients refused", refused, len(t.m.Envelope.To)))
+		t.found(codeRecipient, verdict.Unknown, fmt.Sprintf("%d of %d recipients refused", refused, len(all)))
 	}
 	return false, nil
 }
