@@ -2,8 +2,6 @@ package office
 
 import (
 	"bufio"
-	"bytes"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -20,6 +18,7 @@ const (
 	destClass    // class of an object
 	destField    // code of a field
 	destTemplate // where the template is
+	destHTML     // a tag of HTML that Outlook has put into RTF (MS-OXRTFEX)
 )
 
 // group is an open group.
@@ -120,10 +119,26 @@ func (w *rtfReader) pop() error {
 	case destClass:
 		w.object.class = strings.TrimSpace(latin1(w.text))
 		w.text = w.text[:0]
+	case destHTML:
+		err := w.htmlTag(string(w.text))
+		w.text = w.text[:0]
+		return err
 	case destTemplate:
 		target := strings.TrimSpace(latin1(w.text))
 		w.text = w.text[:0]
 		return w.in.remote("template", target)
+	}
+	return nil
+}
+
+// htmlTag takes the address of a link.
+func (w *rtfReader) htmlTag(tag string) error {
+	if i := strings.Index(strings.ToLower(tag), "href="); i >= 0 {
+		rest := strings.TrimLeft(tag[i+len("href="):], "\"' ")
+		if end := strings.IndexAny(rest, "\"' >"); end >= 0 {
+			rest = rest[:end]
+		}
+		return w.in.link("hyperlink", strings.ReplaceAll(rest, "&amp;", "&"), false)
 	}
 	return nil
 }
@@ -140,7 +155,7 @@ func (w *rtfReader) top() *group {
 func (w *rtfReader) begin(d destination) {
 	g := w.top()
 	g.dest, g.own = d, true
-	if d == destClass || d == destTemplate {
+	if d == destClass || d == destTemplate || d == destHTML {
 		w.text = w.text[:0]
 	}
 }
@@ -156,7 +171,7 @@ func (w *rtfReader) char(r rune) error {
 		return w.object.hex(w.in, byte(r))
 	case destField:
 		w.fields.text(string(r))
-	case destClass, destTemplate:
+	case destClass, destTemplate, destHTML:
 		if len(w.text) < maxText && r < 0x100 {
 			w.text = append(w.text, byte(r))
 		}
@@ -255,6 +270,8 @@ func (w *rtfReader) command(name string, number int) error {
 		w.object.control = true
 	case "template":
 		w.begin(destTemplate)
+	case "htmltag":
+		w.begin(destHTML)
 	case "fldinst":
 		w.begin(destField)
 		w.fields.begin()
@@ -308,107 +325,4 @@ func (w *rtfReader) unicode(number int) error {
 	err := w.char(r)
 	w.skip = w.uc
 	return err
-}
-
-// finishObject looks at the data of the object that has been read.
-func (w *rtfReader) finishObject() error {
-	o := w.object
-	w.object.data, w.object.half = nil, false
-	if len(o.data) == 0 {
-		return nil
-	}
-	err := w.in.note("objdata", o.inspect(w.in))
-	w.object = rtfObject{depth: w.depth, class: o.class}
-	return err
-}
-
-// rtfObject is an object in RTF: how it is embedded, and its data in the form of OLE 1.
-type rtfObject struct {
-	class                   string
-	update, linked, control bool
-	data                    []byte
-	high                    byte
-	half                    bool
-	depth                   int
-}
-
-// hex takes a digit. What is none is passed over, as Word does.
-func (o *rtfObject) hex(in *inspector, c byte) error {
-	var v byte
-	switch {
-	case c >= '0' && c <= '9':
-		v = c - '0'
-	case c|0x20 >= 'a' && c|0x20 <= 'f':
-		v = c | 0x20 - 'a' + 10
-	default:
-		return nil
-	}
-	if !o.half {
-		o.high, o.half = v, true
-		return nil
-	}
-	o.half = false
-	if len(o.data)&0xFFF == 0 {
-		if err := in.b.Keep(0x1000); err != nil {
-			return err
-		}
-	}
-	o.data = append(o.data, o.high<<4|v)
-	return nil
-}
-
-// inspect parses the data (MS-OLEDS section 2.2).
-func (o *rtfObject) inspect(in *inspector) error {
-	c := cursor{p: o.data}
-	c.u32() // version, which nobody checks
-	kind := c.u32()
-	class := c.sized()
-	topic := c.sized()
-	c.sized()
-	if o.control {
-		if err := in.addText(&in.rep.Controls, class); err != nil {
-			return err
-		}
-	}
-	if c.bad || kind != 1 && kind != 2 {
-		class, c.p = o.class, o.data // damaged on purpose; Word may still get at it
-	}
-	linked := kind == 1 || o.linked || strings.EqualFold(class, "OLE2Link")
-	found := Object{Class: cut(class), Where: "objdata", Linked: linked, Update: o.update}
-	if err := in.object(found); err != nil {
-		return err
-	}
-	if kind == 1 {
-		return in.link("object", topic, o.update)
-	}
-	return o.native(in, c, class)
-}
-
-// native looks at the native data of an embedded object.
-func (o *rtfObject) native(in *inspector, c cursor, class string) error {
-	all := c.p
-	size := int(c.u32())
-	native := c.p[:min(max(size, 0), len(c.p))]
-	if i := bytes.Index(all, []byte("\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1")); i >= 0 {
-		return in.ole(bytes.NewReader(all[i:]), int64(len(all)-i), "objdata", o.depth+1)
-	}
-	p, ok := parsePackage(native, 0)
-	if !ok {
-		p, ok = parsePackage(all, 0)
-		native = all
-	}
-	if !ok {
-		if startsFile(native) {
-			return in.file("", "objdata", native)
-		}
-		if class == "" {
-			return fmt.Errorf("%w: object data of RTF that nothing can be told from", ErrFormat)
-		}
-		return nil
-	}
-	if p.linked {
-		return in.link("object", p.path, o.update)
-	}
-	end := min(p.off+p.size, int64(len(native)))
-	return in.file(p.name(), "objdata", native[p.off:max(end, p.off)])
 }

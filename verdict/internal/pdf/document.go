@@ -15,6 +15,7 @@ type location struct {
 	num, gen int32
 	pos      int64
 	stream   *objectStream // nil: in the file itself, at pos
+	dull     bool          // nothing in it says anything
 }
 
 // objectStream is the content of an object stream (ISO 32000-2 section 7.5.7).
@@ -251,6 +252,7 @@ func (d *document) readAll() error {
 		if data.n > 0 && data.pos+data.n > inside {
 			inside = data.pos + data.n
 		}
+		o.dull = !tellsAny(v)
 		t, ok := v.(dict)
 		if !ok {
 			continue

@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf16"
 )
@@ -17,6 +18,9 @@ const (
 func (d *document) facts() error {
 	for i := range d.objects {
 		o := &d.objects[i]
+		if o.dull {
+			continue
+		}
 		v, data, err := d.read(o, d.seal)
 		if err != nil {
 			return err
@@ -68,6 +72,24 @@ func (d *document) collect(v any, num int32, data extent, depth int) error {
 		}
 	}
 	return nil
+}
+
+// tellsAny says whether there is anything in a value that collect would keep or count.
+func tellsAny(v any) bool {
+	switch v := v.(type) {
+	case array:
+		return slices.ContainsFunc(v, tellsAny)
+	case dict:
+		if v.get("Type") == name("Page") || tells(v) {
+			return true
+		}
+		for _, p := range v {
+			if tellsAny(p.val) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // tells says whether a dictionary has one of the keys or types that matter.
