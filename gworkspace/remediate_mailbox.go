@@ -1,0 +1,102 @@
+package gworkspace
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// box is a mailbox with the targets that are to be looked for in it, by their index.
+type box struct {
+	mailbox string
+	targets []int
+}
+
+// owner is whom an address belongs to.
+type owner struct {
+	mailboxes []string
+	skipped   string // why there is no mailbox to look into
+	err       error
+}
+
+// resolve finds the mailboxes of all recipients: the user with that address, or all members of the group. A
+// recipient that is neither has its outcome at once. A message that reached a mailbox in two ways is looked
+// for once.
+func (c *Client) resolve(ctx context.Context, targets []Target, workers int) ([]box, []Remediation, error) {
+	owners := map[string]*owner{}
+	for _, t := range targets {
+		owners[strings.ToLower(t.Recipient)] = &owner{}
+	}
+	var eg errgroup.Group
+	eg.SetLimit(workers)
+	var mu sync.Mutex
+	for address := range owners {
+		eg.Go(func() error {
+			o := c.owner(ctx, address)
+			mu.Lock()
+			defer mu.Unlock()
+			*owners[address] = o
+			return nil
+		})
+	}
+	_ = eg.Wait() // every address has its own error
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	var boxes []box
+	var early []Remediation
+	at := map[string]int{}
+	for i, t := range targets {
+		o := owners[strings.ToLower(t.Recipient)]
+		switch {
+		case o.err != nil:
+			early = append(early, Remediation{Target: t, State: MailFailed, Err: o.err, Reason: oneLine(o.err.Error(), 500)})
+			continue
+		case len(o.mailboxes) == 0:
+			early = append(early, Remediation{Target: t, State: MailSkipped, Reason: o.skipped})
+		}
+		for _, m := range o.mailboxes {
+			n, ok := at[m]
+			if !ok {
+				n = len(boxes)
+				at[m] = n
+				boxes = append(boxes, box{mailbox: m})
+			}
+			same := func(x int) bool {
+				return targets[x].MessageID == t.MessageID && targets[x].OurID == t.OurID
+			}
+			if !slices.ContainsFunc(boxes[n].targets, same) {
+				boxes[n].targets = append(boxes[n].targets, i)
+			}
+		}
+	}
+	return boxes, early, nil
+}
+
+// owner looks an address up, as a user first.
+func (c *Client) owner(ctx context.Context, address string) owner {
+	u, err := c.user(ctx, address)
+	switch {
+	case err != nil:
+		return owner{err: err}
+	case u != nil && u.Suspended:
+		return owner{skipped: "the user is suspended: nobody can act as it"}
+	case u != nil && u.IsMailboxSetup != nil && !*u.IsMailboxSetup:
+		return owner{skipped: "the user has no Gmail"}
+	case u != nil:
+		return owner{mailboxes: []string{strings.ToLower(u.PrimaryEmail)}}
+	}
+	members, err := c.members(ctx, address)
+	switch {
+	case err != nil:
+		return owner{err: err}
+	case members == nil:
+		return owner{skipped: "no user and no group has this address"}
+	case len(members) == 0:
+		return owner{skipped: "the group has no members in the tenant"}
+	}
+	return owner{mailboxes: members}
+}

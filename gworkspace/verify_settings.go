@@ -1,0 +1,319 @@
+package gworkspace
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// checkAccess says which scopes of the reading access are missing.
+func (t *Tenant) checkAccess(o *observation, f *findings) {
+	a := t.Profile.Access
+	if a == nil {
+		return
+	}
+	f.delegation(Check{Step: idAccess, Object: "delegation client " + a.ClientID}, readScopes, o.missing, o.accessErr)
+	if o.admin != nil && !o.admin.IsAdmin {
+		f.problem(Problem{Code: problemAdmin, Object: a.Admin, Text: "this user is no super administrator: policies cannot be read as it", Do: "name a super administrator as admin", Blocks: true})
+	}
+	if errors.Is(o.accessErr, ErrSubject) {
+		f.problem(Problem{Code: problemAdmin, Object: a.Admin, Text: "nobody can act as this user: " + oneLine(o.accessErr.Error(), 300), Do: "name a super administrator that exists and is not suspended", Blocks: true})
+	}
+	if o.treeErr != nil && o.accessErr == nil && !errors.Is(o.treeErr, errNoScope) {
+		f.problem(Problem{Code: problemUnread, Object: "policies", Text: oneLine(o.treeErr.Error(), 500), Do: "put this right, or check the settings by eye"})
+	}
+}
+
+// checkRemediation does the same for the access to mailboxes.
+func (t *Tenant) checkRemediation(o *observation, f *findings) {
+	if r := t.Profile.Remediation; r != nil {
+		f.delegation(Check{Step: idRemediation, Object: "delegation client " + r.ClientID}, r.mailScopes(), o.purge, o.purgeErr)
+	}
+}
+
+// delegation judges scopes by the tokens that were had.
+func (f *findings) delegation(c Check, wanted, missing []string, err error) {
+	c.How, c.From = Read, "a token with each scope"
+	switch {
+	case err != nil:
+		c.State, c.How, c.From, c.Note = Unknown, "", "", oneLine(err.Error(), 500)
+		f.check(c)
+	case len(missing) == 0:
+		c.State = Right
+		f.check(c)
+	default:
+		c.State = Wrong
+		if len(missing) == len(wanted) {
+			c.State = Missing
+		}
+		var drifts []Drift
+		for _, s := range missing {
+			drifts = append(drifts, Drift{Field: "OAuth scopes", Wanted: s, Note: "exactly this text is not among the scopes of the client"})
+		}
+		f.wrong(c, drifts...)
+	}
+}
+
+// checkMX says where the MX records lead.
+func (t *Tenant) checkMX(o *observation, f *findings) {
+	p := t.Profile
+	google, ours, text := o.mxState(p)
+	if p.Mode == MXFirst {
+		c := Check{Step: idMX, Object: "MX records of " + strings.Join(p.Domains, ", "), How: Read, From: "DNS", State: Right}
+		if !ours {
+			c.State = Wrong
+			f.wrong(c, Drift{Field: "MX", Wanted: strings.Join(p.mxHosts(), " "), Found: text})
+			return
+		}
+		f.check(c)
+		return
+	}
+	if !google {
+		f.problem(Problem{Code: problemMX, Object: strings.Join(p.Domains, ", "), Text: "the MX records do not lead to Google: " + text,
+			Do: "in mode " + string(Reroute) + " mail has to come in at Google: point them at smtp.google.com, or use mode " + string(MXFirst), Blocks: true})
+	}
+}
+
+// checkDomains compares the domains of the profile with those of the tenant.
+func (t *Tenant) checkDomains(o *observation, f *findings) {
+	if o.domainErr != nil {
+		f.notes = append(f.notes, "the domains of the tenant were not read: "+o.domainErr.Error())
+		return
+	}
+	for _, d := range t.Profile.Domains {
+		i := slices.IndexFunc(o.domains, func(x Domain) bool { return strings.EqualFold(x.Name, d) })
+		if i < 0 || !o.domains[i].Verified {
+			f.problem(Problem{Code: problemDomain, Object: d, Text: "this is no verified domain of the tenant", Do: "verify it under Account > Domains, or take it out of the profile", Blocks: !t.Profile.accepts(problemDomain)})
+		}
+	}
+	for _, d := range o.domains {
+		if !slices.ContainsFunc(t.Profile.Domains, func(x string) bool { return strings.EqualFold(x, d.Name) }) {
+			f.problem(Problem{Code: problemOtherDomain, Object: d.Name, Text: "a domain of the tenant that the gateway does not serve: its mail is not scanned, the filter of the rule leaves it out",
+				Do: "add it to the profile and prove that it is yours, if it gets mail"})
+		}
+	}
+}
+
+// checkUnits finds organizational units of the profile that do not exist.
+func (t *Tenant) checkUnits(o *observation, f *findings) {
+	for _, u := range slices.Concat(t.Profile.units(), t.Profile.Protect.Units) {
+		if !o.tree.known(u) {
+			f.problem(Problem{Code: problemUnit, Object: u, Text: "there is no such organizational unit", Do: "write its path as the directory shows it", Blocks: true})
+		}
+	}
+}
+
+// checkService finds units without Gmail, and actions against mail that comes back.
+func (t *Tenant) checkService(o *observation, f *findings) {
+	for _, u := range t.Profile.units() {
+		if o.tree.value("gmail.service_status", u).text("serviceState") == "DISABLED" {
+			f.problem(Problem{Code: problemService, Object: u, Text: "Gmail is off here: no rule acts on its mail", Do: "turn it on, or choose another organizational unit", Blocks: true})
+		}
+		spoof := o.tree.value("gmail.spoofing_and_authentication", u)
+		for _, s := range []struct{ on, action string }{{"detectUnauthenticatedEmails", "unauthenticatedEmailConsequence"}, {"detectDomainSpoofingFromUnauthenticatedSenders", "domainSpoofingConsequence"}} {
+			if action := spoof.text(s.action); spoof.on(s.on) && (action == "QUARANTINE" || action == "SPAM_FOLDER") && !t.Profile.accepts(problemSpoofing) {
+				f.problem(Problem{Code: problemSpoofing, Object: u, Text: fmt.Sprintf("%s is set to %s: mail that comes back from the gateway may trip it", s.on, action),
+					Do: "watch probe P4; set the action to Keep in inbox and show warning if clean mail is caught (Gmail > Safety > Spoofing and authentication)"})
+			}
+		}
+	}
+}
+
+// checkSpam looks at the lists that make Gmail overlook what the gateway tagged.
+func (t *Tenant) checkSpam(o *observation, f *findings) {
+	for _, u := range t.Profile.units() {
+		v := o.tree.value("gmail.email_spam_filter_ip_allowlist", u)
+		for _, s := range v.texts("allowedIpAddresses") {
+			px, err := parseNet(s)
+			if err != nil {
+				continue
+			}
+			for _, e := range t.Profile.egress() {
+				if ours, err := parseNet(e); err == nil && px.Masked().Overlaps(ours) {
+					f.problem(Problem{Code: problemAllowList, Object: oneLine(s, 60), Text: "the email allowlist holds an address of the gateway: beside the inbound gateway setting it has no effect, without it tagged spam would stay in the inbox",
+						Do: "take it off (Gmail > Spam, Phishing and Malware > Email allowlist)"})
+				}
+			}
+			if px.Addr().Is4() && px.Bits() < 16 {
+				f.problem(Problem{Code: problemWideAllow, Object: oneLine(s, 60), Text: "the email allowlist holds a very large network: none of its mail is ever called spam", Do: "list single addresses"})
+			}
+		}
+		states := o.tree.toggles(u)
+		for _, raw := range o.tree.value("gmail.spam_override_lists", u).list("spamOverride") {
+			s, _ := asObject(raw)
+			if st, ok := states[s.text("ruleId")]; ok && !st.on {
+				continue
+			}
+			if s.on("bypassSelectedSenders") || s.on("bypassInternalSenders") {
+				f.problem(Problem{Code: problemSpamBypass, Object: oneLine(s.text("description"), 200), Text: "a spam setting lets approved senders past the spam filter: what the gateway tags of theirs may stay in the inbox",
+					Do: "send probe P5 from one of them, or shorten the list"})
+			}
+		}
+	}
+}
+
+// checkStorage looks at comprehensive mail storage in every unit of the rule, and below.
+func (t *Tenant) checkStorage(o *observation, f *findings) {
+	c := Check{Step: idStorage, Object: "setting Comprehensive mail storage", How: Read}
+	if o.tree == nil {
+		t.conclude(o, f, c, nil, func(ch Change) bool { return ch.Setting == "COMPREHENSIVE_MAIL_STORAGE" }, false)
+		return
+	}
+	for _, unit := range t.Profile.units() {
+		top := false
+		for i, sub := range o.tree.below(unit) {
+			c := c
+			c.Unit = sub
+			on, from := t.storageOn(o.tree, sub)
+			c.From = from
+			switch {
+			case on && t.Profile.accepts(problemStorage):
+				if i == 0 {
+					c.State, c.Note = Right, "on, which the profile accepts: a copy of blocked mail stays in the mailbox"
+					f.check(c)
+					f.problem(Problem{Code: problemStorage, Object: sub, Text: "comprehensive mail storage is on: a copy of mail that the gateway blocks stays in the mailbox", Do: "nothing: the profile accepts it"})
+				}
+			case on && i == 0:
+				top, c.State = true, Wrong
+				f.wrong(c, Drift{Field: "Comprehensive mail storage", Wanted: false, Found: true})
+			case on && !top:
+				c.State = Overridden
+				f.wrong(c, Drift{Field: "Comprehensive mail storage", Wanted: false, Found: true, Note: "this unit overrides the one above"})
+			case i == 0:
+				c.State = Right
+				f.check(c)
+			}
+		}
+	}
+}
+
+// storageOn says whether copies are kept in a unit. The setting names a rule; one without a state counts as
+// on, since leaving it so can lose what the gateway does.
+func (t *Tenant) storageOn(tr *tree, unit string) (on bool, from string) {
+	states := tr.toggles(unit)
+	for _, p := range tr.effective("gmail.comprehensive_mail_storage", unit) {
+		o, _ := asObject(p.Value)
+		id := o.text("ruleId")
+		st, ok := states[id]
+		if on = id != "" && (!ok || st.on); on {
+			from = first(st.policy, p.Name)
+		}
+	}
+	return on, from
+}
+
+// checkHost concludes whether the host is there: no API shows it.
+func (t *Tenant) checkHost(o *observation, f *findings, probes []Probe) {
+	p := t.Profile
+	c := Check{Step: idHost, Object: "mail route " + p.hostName()}
+	t.conclude(o, f, c, probeOf(probes, "P2"), func(ch Change) bool {
+		return ch.about(p.hostName()) && (ch.Setting == "EMAIL_ROUTE" || ch.Setting == "")
+	}, true)
+	if x := probeOf(probes, "P1"); x != nil && x.State == Wrong {
+		f.wrong(Check{Step: idHost, Object: c.Object, State: Wrong, How: Inferred, From: "probe P1"},
+			Drift{Name: p.hostName(), Field: "TLS", Wanted: "a host that answers with a valid certificate", Found: x.Detail, Note: "Google would not send to it"})
+	}
+}
+
+// gatewayEvent says whether an entry of the log is about the inbound gateway. Its name there is not known for
+// sure.
+func gatewayEvent(ch Change) bool {
+	up := strings.ToUpper(ch.Setting + " " + ch.Text)
+	return strings.Contains(up, "INBOUND_GATEWAY") || strings.Contains(up, "INBOUND GATEWAY") || strings.Contains(up, "INBOUNDGATEWAY")
+}
+
+func (t *Tenant) checkGateway(o *observation, f *findings, probes []Probe) {
+	c := Check{Step: idGateway, Object: "setting Inbound gateway"}
+	x := both(probeOf(probes, "P4"), probeOf(probes, "P5"))
+	t.conclude(o, f, c, x, gatewayEvent, false)
+	if ch := last(o.changes, gatewayEvent); ch != nil && t.answer(idGateway) == nil && x == nil {
+		f.problem(Problem{Code: problemInbound, Object: c.Object, Text: "somebody has set an inbound gateway: " + ch.line(), Do: "look at it: if it is of another product, add to its addresses and join the regexps, do not replace them"})
+	}
+}
+
+// both joins two probes: right if both are, wrong if one is. nil: neither was sent.
+func both(a, b *Probe) *Probe {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	out := *a
+	out.ID, out.Detail = a.ID+", "+b.ID, strings.Trim(a.Detail+"; "+b.Detail, "; ")
+	switch {
+	case a.State == Wrong || b.State == Wrong:
+		out.State = Wrong
+	case a.State == Unknown || b.State == Unknown:
+		out.State = Unknown
+	}
+	return &out
+}
+
+// checkPolicyFile can only be told here: package dnsverify reads such policies.
+func (t *Tenant) checkPolicyFile(f *findings) {
+	c := Check{Step: idPolicyFile, Object: "MTA-STS policy of " + strings.Join(t.Profile.Domains, ", ")}
+	t.conclude(nil, f, c, nil, nil, false)
+}
+
+// checkReject is about mode MXFirst: once the MX records have moved, direct mail has to be refused.
+func (t *Tenant) checkReject(o *observation, f *findings, probes []Probe) {
+	if !t.Profile.MXMoved {
+		return
+	}
+	t.conclude(o, f, Check{Step: idReject, Object: "setting Inbound gateway, " + labelReject}, probeOf(probes, "P3"), gatewayEvent, false)
+}
+
+// checkNoReject is about mode Reroute: there direct mail is all there is.
+func (t *Tenant) checkNoReject(f *findings, probes []Probe) {
+	if x := probeOf(probes, "P3"); x != nil && x.State == Wrong {
+		f.wrong(Check{Step: idGateway, Object: "setting Inbound gateway", State: Wrong, How: Inferred, From: "probe P3"},
+			Drift{Field: labelReject, Wanted: false, Found: true, Note: "mail from the internet is refused: turn the tick off at once. " + x.Detail})
+	}
+}
+
+// conclude judges what no API shows: by a probe, then by the log, then by what a person said. byLog says that
+// an entry of the log about it shows that it is there.
+func (t *Tenant) conclude(o *observation, f *findings, c Check, x *Probe, about func(Change) bool, byLog bool) {
+	var ch *Change
+	if o != nil && about != nil {
+		ch = last(o.changes, about)
+	}
+	a := t.answer(c.Step)
+	switch {
+	case x != nil && x.State == Right:
+		c.State, c.How, c.From = Right, Inferred, "probe "+x.ID
+		f.check(c)
+	case x != nil && x.State == Wrong:
+		c.State, c.How, c.From = Wrong, Inferred, "probe "+x.ID
+		f.wrong(c, Drift{Field: "effect", Wanted: "as the step says", Found: x.Detail})
+	case ch != nil && ch.removes() && (a == nil || a.At.Before(ch.At)):
+		c.State, c.How, c.From = Missing, Inferred, ch.line()
+		f.wrong(c, Drift{Field: "Name", Wanted: c.Object, Found: nil, Note: "the audit log says that it was deleted"})
+	case a != nil && !a.Done:
+		c.State, c.How, c.From = Missing, Told, said(a)
+		f.wrong(c, Drift{Field: "done", Wanted: true, Found: false})
+	case a != nil && ch != nil && ch.At.After(a.At):
+		c.State, c.From, c.Note = Unknown, ch.line(), "it was changed after somebody said that it is done: look again"
+		f.check(c)
+		f.problem(Problem{Code: problemLog, Object: c.Object, Text: "changed after it was seen to be right: " + ch.line(), Do: "look at it and say again what it is"})
+	case a != nil:
+		c.State, c.How, c.From = Right, Told, said(a)
+		f.check(c)
+	case ch != nil && byLog:
+		c.State, c.How, c.From, c.Note = Right, Inferred, ch.line(), "the log shows that it was made, not what stands in it"
+		f.check(c)
+	default:
+		c.State, c.How, c.Note = Unknown, "", "no API shows it: send the probes, or say what you see"
+		if ch != nil {
+			c.From = ch.line()
+		}
+		f.check(c)
+	}
+}
+
+func said(a *Answer) string {
+	return strings.TrimSpace(first(a.By, "somebody") + " " + a.At.UTC().Format(time.RFC3339))
+}
