@@ -3,21 +3,26 @@
 // Mail comes in by SMTP, is judged clean, spam or malicious, and goes on to the next hop, tagged, or is
 // held:
 //
-//	peer ── Server ── session ── Directory ── Message ── Engine.Judge ── Policy ── stamp ── NextHop → 250
-//	        limits    MAIL RCPT  whose mail   body in    scanners side   what to    headers   ├ Hold
-//	        TLS PROXY            is it?       memory,    by side         do         only      ├ Queue
-//	                                          disk                                            └ 4xx, 5xx
+//	peer ── Server ── session ── Directory ── Message ── Authenticate ── Engine.Judge ── Policy ── stamp ── NextHop → 250
+//	        limits    MAIL RCPT  whose mail   body in    SPF, DKIM,      scanners side   what to    headers   ├ Hold
+//	        TLS PROXY            is it?       memory,    DMARC, ARC      by side         do         only      ├ Queue
+//	                                          disk                                                            └ 4xx, 5xx
 //
 // # Packages
 //
 //   - verdict: what a message is. Message, Scanner, Finding, Engine, Report. Standard library only.
-//   - verdict/teststring: a scanner for EICAR, GTUBE and Postreeve's own test strings.
+//   - verdict/attach, verdict/links, verdict/impostor, verdict/teststring: the built-in scanners.
+//   - verdict/mailauth: SPF, DKIM, DMARC and ARC; verdict/mailauth/mailauthtest has a world of DNS for it.
+//   - verdict/clamd, rspamd, spamd, icap, milter, webhook, exec: scanners that ask another engine.
 //   - verdict/verdicttest: messages, fake scanners and the conformance suite for authors of scanners.
 //   - relay: what is done with it. Server, Directory, Policy, NextHop, Holder, Queue.
-//   - relay/relaytest: an SMTP sink with faults.
+//   - relay/store: quarantine, queue, ledger: SQLite and files, or PostgreSQL and S3.
+//   - relay/relaytest: an SMTP sink with faults, and conformance suites.
 //   - dnsverify: proof of domain ownership, discovery of next hops, safe cutover; dnsverify/dnstest is
 //     an authoritative server made of maps.
-//   - cmd/postreeve: the binary that wires them together: try, serve, check, scan.
+//   - m365: a Microsoft 365 tenant: plan, apply, verify, undo; m365/m365test is one.
+//   - gworkspace: a Google Workspace tenant: plan, check, undo; gworkspace/gworkspacetest is one.
+//   - cmd/postreeve: the binary that wires them together.
 //   - examples: programs of less than 60 lines.
 //
 // # A gateway in 20 lines

@@ -75,6 +75,7 @@ type run struct {
 	obs     *observation
 	plan    *Plan
 	out     *Outcome
+	askDNS  bool // MX records are looked up again where it matters
 }
 
 // Apply does a plan that was made and reviewed. It returns [ErrStale] and changes nothing if the tenant is not
@@ -103,8 +104,13 @@ func (t *Tenant) Apply(ctx context.Context, p *Plan) (*Outcome, error) {
 	if use.Profile == nil && p.Direction == VendorRemoval {
 		use.Profile = &Profile{}
 	}
-	if use.Profile == nil || use.Exchange == nil {
-		return out, errors.New("m365: a tenant needs a profile and a client")
+	if use.Profile == nil || use.Exchange == nil || p.Direction == VendorRemoval && p.Vendor == nil {
+		return out, errors.New("m365: applying needs a client, and a plan with what it is about")
+	}
+	if p.Profile != nil {
+		if err := p.Profile.Check(); err != nil {
+			return out, err
+		}
 	}
 	sec, err := readSecrets(t.Journal)
 	if err != nil {
@@ -119,7 +125,8 @@ func (t *Tenant) Apply(ctx context.Context, p *Plan) (*Outcome, error) {
 	}
 	s, err := use.open(ctx) // under the lock
 	if err == nil {
-		err = (&run{session: s, ctx: ctx, journal: j, plan: p, out: out}).all()
+		j.hide = s.secrets.hider() // of what stands there now
+		err = (&run{session: s, ctx: ctx, journal: j, plan: p, out: out, askDNS: t.MX == MXAskDNS}).all()
 	}
 	return out, errors.Join(err, j.close())
 }
@@ -182,6 +189,9 @@ func (p *Plan) names(s Step, resumed bool) bool {
 	i := slices.IndexFunc(p.Steps, func(o Step) bool { return o.ID == s.ID })
 	if i < 0 {
 		return false
+	}
+	if resumed && p.Steps[i].Verb == VerbReplace && s.Verb == VerbCreate {
+		return true // the old one is gone, and the profile of the plan says what the new one is
 	}
 	for _, f := range s.Fields {
 		j := slices.IndexFunc(p.Steps[i].Fields, func(o Diff) bool { return o.Name == f.Name })
@@ -290,6 +300,9 @@ func (r *run) work(tasks []*task) error {
 		if why != "" {
 			left[k.step.ID] = true
 			r.out.Left = append(r.out.Left, k.step.Title)
+			if k.step.Verb == VerbManual {
+				r.out.Manual = append(r.out.Manual, k.step)
+			}
 			r.skip(k, why)
 			continue
 		}
@@ -303,16 +316,13 @@ func (r *run) work(tasks []*task) error {
 
 // finish ends the plan in the journal, and closes the journal when nothing of ours is left.
 func (r *run) finish(tasks []*task, left map[string]bool) error {
-	if r.ledger.plan != r.plan.ID { // nothing was to be written
-		return nil
+	if r.ledger.plan == r.plan.ID { // something was to be written
+		if err := r.record(record{What: whatEnd, Plan: r.plan.ID}); err != nil {
+			return err
+		}
 	}
-	if err := r.record(record{What: whatEnd, Plan: r.plan.ID}); err != nil {
-		return err
-	}
-	kept := slices.ContainsFunc(tasks, func(k *task) bool {
-		return k.step.Verb == VerbKeep || slices.ContainsFunc(k.step.Fields, func(d Diff) bool { return strings.Contains(d.Note, "force overwrites") })
-	})
-	if r.plan.Direction != OffboardPlan || len(left) > 0 || kept {
+	kept := slices.ContainsFunc(tasks, func(k *task) bool { return hasKept(k.step) })
+	if r.plan.Direction != OffboardPlan || !r.ledger.open || len(left) > 0 || kept {
 		return nil
 	}
 	if err := r.record(record{What: whatClosed}); err != nil {

@@ -7,8 +7,8 @@ import (
 )
 
 // waitFor looks again and again until ready says so. With NoWait it looks once.
-func (r *run) waitFor(step Step, text string, most time.Duration, ready func() (bool, string, error)) error {
-	until := time.Now().Add(orDuration(min(most, orDuration(r.Times.Longest, 24*time.Hour)), 24*time.Hour))
+func (r *run) waitFor(step Step, text string, ready func() (bool, string, error)) error {
+	until := time.Now().Add(orDuration(r.Times.Longest, 24*time.Hour))
 	told := ""
 	for {
 		ok, why, err := ready()
@@ -34,15 +34,25 @@ func (r *run) waitFor(step Step, text string, most time.Duration, ready func() (
 // gateLock lets the lock be turned on only when mail comes through the gateway alone.
 func gateLock(r *run) error {
 	s := Step{ID: idLockOn, Title: "Turn on " + r.Profile.lockName()}
-	clean := orDuration(r.Times.Clean, time.Hour)
-	err := r.waitFor(s, "no direct mail", 0, func() (bool, string, error) {
-		if r.Tenant.MX == MXAskDNS {
-			state, err := r.mxState(r.ctx)
+	clean, start := orDuration(r.Times.Clean, time.Hour), time.Now()
+	if r.NoWait {
+		text := "it was not waited until the old TTL of the MX records is over: mail of whoever still knows the old ones would be refused"
+		r.out.Skipped = append(r.out.Skipped, s.Title+": "+text)
+		r.tell(Event{What: EventSkipped, Step: s.ID, Title: s.Title, Text: text})
+	}
+	err := r.waitFor(s, "no direct mail", func() (bool, string, error) {
+		if r.askDNS {
+			ask := *r.Tenant
+			ask.MX = MXAskDNS
+			state, err := ask.mxState(r.ctx)
 			if err != nil || state != MXYes {
 				return false, "the MX records do not name the gateway", err
 			}
 		}
-		m, err := r.directMail(r.ctx, time.Now().Add(-clean))
+		if rest := clean - time.Since(start); rest > 0 && !r.NoWait && !r.Force {
+			return false, "for " + clean.String() + " others may still know the old MX records", nil
+		}
+		m, err := r.directMail(r.ctx, r.obs, time.Now().Add(-clean))
 		switch {
 		case errors.Is(err, ErrForbidden) || errors.Is(err, ErrIncompleteList):
 			if r.Force {
@@ -66,7 +76,7 @@ func gateLock(r *run) error {
 // gateMXBack waits until the MX records no longer name the gateway, and their old TTL is over.
 func gateMXBack(r *run) error {
 	s := Step{ID: idMX + ".back", Title: "Move the MX records back to Exchange Online"}
-	if r.moved == MXUnknown && r.NoWait {
+	if r.Tenant.MX == MXUnknown && r.NoWait {
 		r.out.Skipped = append(r.out.Skipped, s.Title+": not asked for; mail that still comes through the gateway will be judged like any other")
 		r.tell(Event{What: EventSkipped, Step: s.ID, Title: s.Title, Text: "nobody asked whether the MX records are back"})
 		return nil
@@ -74,23 +84,40 @@ func gateMXBack(r *run) error {
 	if r.moved == MXYes && r.NoWait {
 		return &leftError{"the MX records still name the gateway: move them back, then run it again saying so"}
 	}
-	return r.waitFor(s, "the MX records", 0, func() (bool, string, error) {
+	drain := orDuration(r.Times.Drain, 30*time.Minute)
+	var back time.Time // since when no record names the gateway
+	return r.waitFor(s, "the MX records", func() (bool, string, error) {
 		for _, d := range r.Profile.Domains {
 			hosts, err := r.lookupMX(r.ctx, d)
 			if err != nil {
+				back = time.Time{}
 				return false, "the MX records of " + d + " cannot be looked up", r.ctx.Err()
 			}
-			if len(hosts) == 0 || r.Profile.servedBy(hosts) {
+			if len(hosts) == 0 || r.Profile.named(hosts) {
+				back = time.Time{}
 				return false, "the MX records of " + d + " still name the gateway", nil
 			}
 		}
-		return true, "", nil
+		if r.NoWait {
+			return true, "", nil
+		}
+		if back.IsZero() {
+			back = time.Now()
+		}
+		if time.Since(back) < drain {
+			return false, "for " + drain.String() + " others may still know the old MX records", nil
+		}
+		return r.queueEmpty()
 	})
 }
 
 // gateDrain waits until what is at the gateway has come back.
 func gateDrain(r *run) error {
-	s := Step{ID: idRedirect + ".remove", Title: "Remove " + r.Profile.redirectName()}
+	return r.drain(Step{ID: idRedirect + ".remove", Title: "Remove " + r.Profile.redirectName()}, r.Profile.region().SmartHost, r.queueEmpty)
+}
+
+// drain waits until nothing new goes to a smart host, and what went there has come back, as far as it can be asked.
+func (r *run) drain(s Step, host string, back func() (bool, string, error)) error {
 	drain := orDuration(r.Times.Drain, 30*time.Minute)
 	if r.NoWait {
 		text := "it was not waited until mail on its way has come back: such mail is judged like any other"
@@ -99,24 +126,26 @@ func gateDrain(r *run) error {
 		return nil
 	}
 	start := time.Now()
-	host := r.Profile.region().SmartHost
-	if r.plan.Vendor != nil {
-		host = r.plan.Vendor.SmartHost
-	}
-	return r.waitFor(s, "mail on its way", 0, func() (bool, string, error) {
+	return r.waitFor(s, "mail on its way", func() (bool, string, error) {
 		if rest := drain - time.Since(start); rest > 0 {
 			return false, "the rule takes some " + drain.String() + " until it has no effect any more", nil
 		}
 		if n, err := r.handOffs(r.ctx, host, time.Now().Add(-drain)); err == nil && n > 0 {
-			return false, "the trace still shows mail that went to the gateway", nil
+			return false, "the trace still shows mail that went to " + host, nil
 		}
-		if r.QueueEmpty != nil {
-			if empty, err := r.QueueEmpty(r.ctx); err != nil || !empty {
-				return false, "the gateway still holds mail of the tenant", r.ctx.Err()
-			}
-		}
-		return true, "", nil
+		return back()
 	})
+}
+
+// queueEmpty asks the gateway whether it still holds mail, if it can be asked.
+func (r *run) queueEmpty() (bool, string, error) {
+	if r.QueueEmpty == nil {
+		return true, "", nil
+	}
+	if empty, err := r.QueueEmpty(r.ctx); err != nil || !empty {
+		return false, "the gateway still holds mail of the tenant", r.ctx.Err()
+	}
+	return true, "", nil
 }
 
 // gateCustomize opens the tenant for changes and waits until that has taken place.
@@ -126,7 +155,7 @@ func gateCustomize(r *run) error {
 	if err != nil && !r.mayStand(err) {
 		return err
 	}
-	err = r.waitFor(st, "the service", 0, func() (bool, string, error) {
+	err = r.waitFor(st, "the service", func() (bool, string, error) {
 		if err := r.obs.look(r.ctx, r.session, kindOrganization); err != nil {
 			return false, "", err
 		}

@@ -58,7 +58,7 @@ func (r *run) converge(k *task) error {
 			if err == nil {
 				continue
 			}
-			if r.ctx.Err() != nil || !r.mayStand(err) {
+			if r.ctx.Err() != nil || r.journal.broken != nil || !r.mayStand(err) {
 				return err
 			}
 			last, unclear = err, true
@@ -124,13 +124,15 @@ func (r *run) write(k *task, w write) error {
 	}
 	rec := record{What: whatWrite, Plan: r.plan.ID, Step: k.step.ID, Setting: id, Kind: k.kind, Object: k.step.Object,
 		Cmdlet: w.call.Cmdlet, Params: params, Values: w.values, Before: w.before, Adds: w.adds, Drops: w.drops}
+	// Announced before, and not refused: what exists by now may be what an attempt without a reply made.
+	announced := len(w.adds) > 0 && len(without(w.adds, r.ledger.added[id])) == 0
 	if err := r.record(rec); err != nil {
 		return err
 	}
 	r.tell(Event{What: EventWrite, Step: k.step.ID, Title: k.step.Title, Text: w.call.Cmdlet})
 	res, err := r.invoke(k, w)
 	r.out.Writes++
-	if k.kind == kindSpoof && len(w.adds) > 0 && errors.Is(err, ErrExists) {
+	if k.kind == kindSpoof && len(w.adds) > 0 && errors.Is(err, ErrExists) && !announced {
 		// Another address of the same /24 is there: the service makes no difference between them.
 		if err := r.record(record{What: whatWide, Note: "spoof pairs count for the /24"}); err != nil {
 			return err
@@ -142,7 +144,9 @@ func (r *run) write(k *task, w write) error {
 		if r.mayStand(err) && !errors.Is(err, ErrExists) || r.ctx.Err() != nil {
 			return err // nobody knows: the next look tells
 		}
-		rec.What, rec.Error = whatFailed, r.clean(err).Error()
+		if rec.Error = r.clean(err).Error(); !announced || !errors.Is(err, ErrExists) {
+			rec.What = whatFailed
+		}
 	}
 	if jerr := r.record(rec); jerr != nil {
 		return errors.Join(err, jerr)
@@ -193,7 +197,7 @@ func (r *run) stands(k *task) error {
 
 func hasKept(s Step) bool {
 	for _, d := range s.Fields {
-		if strings.Contains(d.Note, "force overwrites") {
+		if strings.Contains(d.Note, keptNote) {
 			return true
 		}
 	}

@@ -51,6 +51,12 @@ type signer struct {
 	loaded  bool
 }
 
+// String keeps what it holds out of whatever is printed.
+func (s *signer) String() string { return "[sign-in to " + s.cfg.Tenant + "]" }
+
+// GoString keeps what it holds out of %#v.
+func (s *signer) GoString() string { return s.String() }
+
 func newSigner(cfg AuthConfig, human bool) (*signer, error) {
 	if !tenantForm.MatchString(cfg.Tenant) {
 		return nil, fmt.Errorf("m365: tenant %q is neither an id nor a domain", cfg.Tenant)

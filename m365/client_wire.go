@@ -95,6 +95,7 @@ type page struct {
 	Errors       []string
 	Confirmation string
 	Rows         []Row
+	list         bool // there is one, if empty: a reading cmdlet that says nothing has not said that there is nothing
 	requestID    string
 }
 
@@ -112,6 +113,7 @@ func decodePage(body []byte) (*page, error) {
 	p.Next, _ = raw.Text("@odata.nextLink")
 	p.Confirmation, _ = raw.Text("@adminapi.confirmationmessage")
 	value, ok := raw["value"]
+	p.list = ok
 	if !ok || isNull(value) {
 		return p, nil
 	}
@@ -147,7 +149,12 @@ func (c *Client) post(ctx context.Context, call Call, link *url.URL, body []byte
 	req := &request{name: call.Cmdlet, object: call.object(), method: http.MethodPost, url: at, header: c.header(call.Cmdlet),
 		body: body, repeat: call.repeatable() || call.WhatIf, base: c.base, moved: c.moved, secrets: call.secrets()}
 	var p *page
-	req.read = func(rep *reply) (err error) { p, err = decodePage(rep.body); return err }
+	req.read = func(rep *reply) (err error) {
+		if p, err = decodePage(rep.body); err == nil && !p.list && strings.HasPrefix(call.Cmdlet, "Get-") {
+			err = errors.New("the reply to a reading cmdlet has no list in it")
+		}
+		return err
+	}
 	rep, err := c.http.do(ctx, req)
 	if err != nil {
 		if rep != nil && rep.lost && strings.HasPrefix(call.Cmdlet, "Remove-") && errors.Is(err, ErrNotFound) {

@@ -76,6 +76,7 @@ type journal struct {
 	file   *os.File
 	unlock func() error
 	hide   *strings.Replacer
+	broken error // of the first record that did not get to disk: nothing may follow it
 }
 
 // openJournal makes the directory if it is not there, locks it and opens the log for appending.
@@ -141,19 +142,23 @@ func (j *journal) append(r record) error {
 	if j.file == nil {
 		return nil // taking out what has no journal
 	}
+	if j.broken != nil {
+		return j.broken
+	}
 	r.At = time.Now().UTC()
 	line, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("m365: journal: %w", err)
 	}
 	line = append([]byte(j.hide.Replace(string(line))), '\n')
-	if _, err := j.file.Write(line); err != nil {
-		return fmt.Errorf("m365: journal: %w", err)
+	_, err = j.file.Write(line)
+	if err == nil {
+		err = j.file.Sync()
 	}
-	if err := j.file.Sync(); err != nil {
-		return fmt.Errorf("m365: journal: %w", err)
+	if err != nil { // part of the line may stand there: the next run cuts it off
+		j.broken = fmt.Errorf("m365: journal: %w", err)
 	}
-	return nil
+	return j.broken
 }
 
 func (j *journal) close() error {

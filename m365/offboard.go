@@ -24,8 +24,9 @@ func (t *Tenant) PlanOffboard(ctx context.Context) (*Plan, error) {
 
 func (t *session) planOffboard(o *observation) (*Plan, []*task) {
 	profile := *t.Profile
+	// MX stays the question, so that it is asked again when the plan is applied.
 	p := &Plan{Version: planVersion, Direction: OffboardPlan, Tenant: o.org.Guid, Observed: o.fingerprint(), Made: time.Now().UTC(),
-		MX: t.moved, Force: t.Force, Profile: &profile}
+		MX: t.Tenant.MX, Force: t.Force, Profile: &profile}
 	var tasks []*task
 	undo := t.undoing(o)
 	tasks = append(tasks, t.switchOffTasks(o)...)
@@ -39,6 +40,8 @@ func (t *session) planOffboard(o *observation) (*Plan, []*task) {
 		}
 		if u.id == idRedirect {
 			u.task.gate = gateDrain
+		} else { // while mail is at the gateway everything it needs to come back stays
+			u.task.step.Needs = append(u.task.step.Needs, idRedirect+".remove")
 		}
 		tasks = append(tasks, u.task)
 	}
@@ -89,13 +92,18 @@ func (t *session) switchOffTasks(o *observation) []*task {
 
 // mxBackTask waits until mail no longer comes through the gateway.
 func (t *session) mxBackTask(o *observation) *task {
-	if t.Profile.Mode != MXFirst || t.moved == MXNo {
+	if t.Profile.Mode != MXFirst || t.Tenant.MX == MXNo {
 		return nil
 	}
 	if x, ours := t.objectOf(o, kindInbound, idInbound, ""); x == nil || !ours {
 		return nil
 	}
-	st := t.Profile.mxStep()
+	return &task{step: t.Profile.mxBackStep(), gate: gateMXBack}
+}
+
+// mxBackStep is the step that no cmdlet can do, on the way out.
+func (p *Profile) mxBackStep() Step {
+	st := p.mxStep()
 	st.ID, st.Title, st.Needs = idMX+".back", "Move the MX records back to Exchange Online", []string{idLock + ".off"}
 	st.Why, st.Risk = "Mail comes in directly again.", "Put the new record in before the old one goes. Mail that still comes through the gateway needs everything else to stand."
 	st.Check, st.Undo = "An MX look-up of each domain names Exchange Online alone.", "Put the MX records of the gateway back."
@@ -103,7 +111,7 @@ func (t *session) mxBackTask(o *observation) *task {
 		st.Console.Values[i].Value = "the host that the Microsoft 365 admin center shows under Settings > Domains > DNS records, <domain-with-dashes>.mail.protection.outlook.com"
 	}
 	st.Console.Expect = "Mail arrives directly."
-	return &task{step: st, gate: gateMXBack}
+	return st
 }
 
 // Offboard does a plan of [Tenant.PlanOffboard], as Apply does one of Plan. When nothing of ours is left the

@@ -77,9 +77,6 @@ func (t *session) removeTask(o *observation, id string, k kind) *task {
 	if id == idRedirect {
 		st.Wait, st.Needs = "until the trace shows no new hand-offs to the gateway", []string{idRedirect + ".off"}
 	}
-	if id == idOutbound {
-		st.Needs = []string{idRedirect + ".remove"}
-	}
 	return &task{step: st, set: s, kind: k, undo: true, next: func(o *observation) []write { return t.removal(o, k, id, "") }}
 }
 
@@ -120,7 +117,7 @@ func (t *session) revokeTask(o *observation, id string) *task {
 		k.gate = nil
 		k.step.Verb = VerbManual
 		k.step.Console = &Console{Path: "Microsoft Entra admin center > Enterprise applications > the application > Properties > Delete, or Permissions > Revoke",
-			Link:   "https://entra.microsoft.com/#view/Microsoft_AAD_IAM/StartboardApplicationsMenuBlade/~/AppAppsPreview",
+			Link:   appsLink,
 			Values: []Value{{"Application (client) id", app}}, Expect: "The application is no longer listed, or has the permissions it had before."}
 	}
 	return k
@@ -130,29 +127,10 @@ func (t *session) revokeTask(o *observation, id string) *task {
 // lists, single values return unless somebody changed them since.
 func (t *session) restoreTask(o *observation, id string, k kind) *task {
 	s := &setting{id: id, kind: k, name: "Default"}
-	var diffs, kept []Diff
-	member := map[kind]string{kindConnection: "IPAllowList", kindSpoof: "Allow", kindArc: "ArcTrustedSealers"}[k]
-	if drops := t.dropWrites(o, k, t.ledger.added[id]); len(drops) > 0 {
-		diffs = append(diffs, Diff{Name: member, Before: drops[0].drops, After: []string{}, Note: "entries that we added; those of others stay"})
-	}
-	restore := map[string]any{}
-	row := o.single(k)
-	for _, name := range slices.Sorted(maps.Keys(t.ledger.first[id])) {
-		before, last := t.ledger.first[id][name], t.ledger.last[id][name]
-		f := field{name: name, form: formText}
-		if _, ok := before.(bool); ok {
-			f.form = formBool
-		}
-		live := f.form.normal(row, name)
-		switch {
-		case f.form.equal(live, before):
-		case f.form.equal(live, last) || t.Force:
-			restore[name] = before
-			diffs = append(diffs, Diff{Name: name, Before: live, After: before})
-		default:
-			kept = append(kept, Diff{Name: name, Before: live, After: live,
-				Note: fmt.Sprintf("it was %v before us and %v through us; somebody changed it since: force overwrites that", before, last)})
-		}
+	members := slices.Clone(t.ledger.added[id])
+	restore, diffs, kept := t.compare(o, id, k, nil)
+	if drops := t.dropWrites(o, k, members); len(drops) > 0 {
+		diffs = append([]Diff{{Name: listOf(k), Before: drops[0].drops, After: []string{}, Note: "entries that we added; those of others stay"}}, diffs...)
 	}
 	if len(diffs) == 0 && len(kept) == 0 {
 		return nil
@@ -164,23 +142,54 @@ func (t *session) restoreTask(o *observation, id string, k kind) *task {
 		st.Title = "Leave " + s.objectName() + " as somebody set it"
 		return &task{step: st, set: s, kind: k, undo: true}
 	}
-	return &task{step: st, set: s, kind: k, undo: true, next: func(o *observation) []write { return t.restoreWrites(o, id, k, restore) }}
+	return &task{step: st, set: s, kind: k, undo: true, next: func(o *observation) []write { return t.restoreWrites(o, k, members, restore) }}
+}
+
+// compare holds what is there against what was there before our first write and what we wrote last, but for the
+// fields that are to be kept as we wrote them.
+func (t *session) compare(o *observation, id string, k kind, keep []string) (restore map[string]any, diffs, kept []Diff) {
+	restore = map[string]any{}
+	row := o.single(k)
+	for _, name := range slices.Sorted(maps.Keys(t.ledger.first[id])) {
+		if slices.Contains(keep, name) {
+			continue
+		}
+		before, last := t.ledger.first[id][name], t.ledger.last[id][name]
+		f := plainField(name, before)
+		live := f.form.normal(row, name)
+		switch {
+		case f.form.equal(live, before):
+		case f.form.equal(live, last) || t.Force:
+			restore[name] = before
+			diffs = append(diffs, Diff{Name: name, Before: live, After: before})
+		default:
+			kept = append(kept, Diff{Name: name, Before: live, After: live,
+				Note: fmt.Sprintf("it was %v before us and %v through us; %s", before, last, keptNote)})
+		}
+	}
+	return restore, diffs, kept
+}
+
+// keptNote marks a value that offboarding leaves.
+const keptNote = "somebody changed it since: force overwrites that"
+
+func plainField(name string, v any) field {
+	if _, ok := v.(bool); ok {
+		return field{name: name, form: formBool}
+	}
+	return field{name: name, form: formText}
 }
 
 // restoreWrites is what is still to be written for that.
-func (t *session) restoreWrites(o *observation, id string, k kind, restore map[string]any) []write {
-	out := t.dropWrites(o, k, t.ledger.added[id])
+func (t *session) restoreWrites(o *observation, k kind, members []string, restore map[string]any) []write {
+	out := t.dropWrites(o, k, members)
 	set := Call{Cmdlet: "Set-" + string(k), Params: Params{}}
 	if k != kindOrganization {
 		set.Params["Identity"] = "Default"
 	}
 	row, n := o.single(k), 0
 	for name, v := range restore {
-		f := field{name: name, form: formText}
-		if _, ok := v.(bool); ok {
-			f.form = formBool
-		}
-		if !f.form.equal(f.form.normal(row, name), v) {
+		if f := plainField(name, v); !f.form.equal(f.form.normal(row, name), v) {
 			set.Params[name] = v
 			n++
 		}

@@ -153,8 +153,8 @@ func ReadPlan(r io.Reader) (*Plan, error) {
 	if p.ID == "" || p.ID != p.sum() {
 		return nil, errors.New("m365: plan: it is not as it was made: change the profile and plan again instead of editing the plan")
 	}
-	if p.Direction == Onboard && p.Profile == nil {
-		return nil, errors.New("m365: plan: it has no profile")
+	if p.Direction != VendorRemoval && p.Profile == nil || p.Direction == VendorRemoval && p.Vendor == nil {
+		return nil, errors.New("m365: plan: it does not say what is wanted")
 	}
 	return &p, nil
 }

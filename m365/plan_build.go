@@ -29,7 +29,8 @@ func (t *session) build(o *observation) *build {
 	for _, s := range b.settings {
 		t.buildSetting(o, b, s, remade)
 	}
-	b.tasks = append(b.tasks, t.retire(o, b.settings)...)
+	lock, rest := t.retire(o, b.settings)
+	b.tasks = slices.Concat(lock, b.tasks, rest)
 	if t.Profile.Replaces != nil {
 		t.replaceVendor(o, b)
 	}
@@ -151,7 +152,7 @@ func (t *session) buildSetting(o *observation, b *build, s *setting, remade map[
 		}
 	case !h.exists:
 		verb, remade[s.id] = VerbCreate, true
-	case s.clears(diffs):
+	case s.clears(diffs), s.kind == kindRoleGroup:
 		verb, remade[s.id] = VerbReplace, true
 	}
 	b.tasks = append(b.tasks, t.settingTask(s, verb, diffs))
@@ -176,7 +177,7 @@ func (s *setting) step(verb Verb, diffs []Diff) Step {
 	out := Step{ID: s.id, Title: s.title, Object: s.objectName(), Verb: verb, Fields: diffs, Why: s.why, Risk: s.risk,
 		Needs: s.needs, Wait: s.wait, Check: s.check, Undo: s.undo}
 	if verb == VerbReplace {
-		out.Risk = strings.TrimSpace(out.Risk + " The rule is removed and made again, since a condition cannot be cleared reliably.")
+		out.Risk = strings.TrimSpace(out.Risk + " It is removed and made again, since what has to go from it cannot be cleared reliably.")
 	}
 	for _, c := range cmdletsFor(s.kind, verb) {
 		out.Roles = append(out.Roles, roleFor(c))
@@ -224,38 +225,62 @@ func (t *session) probeTask() *task {
 		Check: "It is not listed.", Undo: "Remove it, should it be listed."}}
 }
 
-// retire takes away what is ours and no longer wanted.
-func (t *session) retire(o *observation, wanted []*setting) []*task {
-	var out []*task
+// retire takes away what is ours and no longer wanted: a lock before anything else, since it refuses mail; the way
+// through the loop only once mail comes to the gateway by the MX records.
+func (t *session) retire(o *observation, wanted []*setting) (lock, rest []*task) {
 	for _, u := range t.undoing(o) {
-		if byID(wanted, u.id) == nil && u.id != idProbe {
-			out = append(out, u.task)
+		loop := slices.Contains([]string{idRedirect, idReturn, idHigh, idLow, idOutbound}, u.id)
+		switch {
+		case byID(wanted, u.id) != nil, u.id == idProbe:
+		case u.id == idLock:
+			lock = append(lock, u.task)
+		case loop && t.Profile.Mode == MXFirst && t.moved != MXYes:
+			if u.id == idRedirect {
+				t.skipped = append(t.skipped, "The redirect rule and what it needs stay until the MX records name the gateway: plan again when they do.")
+			}
+		default:
+			rest = append(rest, u.task)
 		}
 	}
 	for _, s := range wanted {
-		if k := t.oldMembers(o, s); k != nil {
-			out = append(out, k)
+		if k := t.leftOver(o, s); k != nil {
+			rest = append(rest, k)
 		}
 	}
-	return out
+	return lock, rest
 }
 
-// oldMembers takes members of ours off a shared list that the setting no longer names: the last thing that is
-// done, since mail may still come from an old address.
-func (t *session) oldMembers(o *observation, s *setting) *task {
-	i := slices.IndexFunc(s.fields, func(f field) bool { return f.shared })
-	if i < 0 {
+// leftOver takes back what we did to an object beyond what its setting still asks for: members of a shared list and
+// single values. It is the last thing that is done, since mail may still come from an old address.
+func (t *session) leftOver(o *observation, s *setting) *task {
+	if s.kind.owned() || s.kind == kindConsent || s.kind == kindPrincipal {
 		return nil
 	}
-	old := without(t.ledger.added[s.id], s.fields[i].normal().([]string))
-	next := func(o *observation) []write { return t.dropWrites(o, s.kind, old) }
-	if len(next(o)) == 0 {
+	old := slices.Clone(t.ledger.added[s.id])
+	var keep []string
+	for _, f := range s.fields {
+		if f.shared {
+			old = without(old, f.normal().([]string))
+		} else {
+			keep = append(keep, f.name)
+		}
+	}
+	restore, diffs, kept := t.compare(o, s.id, s.kind, keep)
+	if len(t.dropWrites(o, s.kind, old)) > 0 {
+		diffs = append([]Diff{{Name: listOf(s.kind), Before: old, After: []string{}, Note: "entries that we added; those of others stay"}}, diffs...)
+	}
+	if len(diffs) == 0 {
 		return nil
 	}
-	return &task{kind: s.kind, undo: true, next: next, step: Step{ID: s.id + ".old", Title: "Take off what is no longer ours: " + s.objectName(),
-		Object: s.objectName(), Verb: VerbRemove, Fields: []Diff{{Name: s.fields[i].name, Before: old, After: []string{}, Note: "entries that we added; those of others stay"}},
-		Why: "The profile no longer names them.", Risk: "Mail that is still on its way from an old address is judged like any other.", Roles: []string{roleFor("Set-" + string(s.kind))},
-		Check: "They are no longer on the list.", Undo: "Name them in the profile again."}}
+	return &task{kind: s.kind, undo: true, next: func(o *observation) []write { return t.restoreWrites(o, s.kind, old, restore) },
+		step: Step{ID: s.id + ".old", Title: "Take back what is no longer wanted: " + s.objectName(), Object: s.objectName(), Verb: VerbRestore,
+			Fields: append(diffs, kept...), Why: "The profile no longer asks for it.", Risk: "Mail that is still on its way from an old address is judged like any other.",
+			Roles: []string{roleFor("Set-" + string(s.kind))}, Check: "It is as it was before us.", Undo: "Put it in the profile again."}}
+}
+
+// listOf names the list of a kind that is shared with others.
+func listOf(k kind) string {
+	return map[kind]string{kindConnection: "IPAllowList", kindSpoof: "Allow", kindArc: "ArcTrustedSealers"}[k]
 }
 
 // dropWrites takes members off a shared list.
@@ -277,7 +302,7 @@ func (t *session) dropWrites(o *observation, k kind, members []string) []write {
 	case kindSpoof:
 		var ids, gone []string
 		for _, m := range members {
-			if got := t.pairIDs(o, m); len(got) > 0 {
+			if got := t.pairIDs(o, m, false); len(got) > 0 {
 				ids, gone = append(ids, got...), append(gone, m)
 			}
 		}

@@ -194,31 +194,39 @@ func (s *setting) clears(diffs []Diff) bool {
 func (t *session) pairsPresent(o *observation, want []string) []string {
 	out := []string{}
 	for _, w := range want {
-		if len(t.pairIDs(o, w)) > 0 {
+		if len(t.pairIDs(o, w, true)) > 0 {
 			out = append(out, w)
 		}
 	}
 	return out
 }
 
-// pairIDs returns the identities of the entries that stand for a pair.
-func (t *session) pairIDs(o *observation, pair string) []string {
+// pairIDs returns the identities of the entries that stand for a pair: the pair itself, else its /24. Where the
+// service makes no difference within a /24 and wide is asked for, a neighbour stands for it too.
+func (t *session) pairIDs(o *observation, pair string, wide bool) []string {
 	user, infra, typ := splitPair(pair)
-	var out []string
+	var same, network, near []string
 	for _, s := range o.spoof {
 		if !strings.EqualFold(s.SpoofedUser, user) || !strings.EqualFold(s.SpoofType, typ) || !strings.EqualFold(s.Action, "Allow") {
 			continue
 		}
 		have := strings.ToLower(strings.TrimSpace(s.SendingInfrastructure))
-		same := have == infra || normIP(have) == normIP(infra)
-		if strings.Contains(have, "/") || t.ledger.wideSpoof {
-			same = same || normInfrastructure(have) == normInfrastructure(infra)
-		}
-		if same {
-			out = append(out, s.Identity)
+		around := normInfrastructure(have) == normInfrastructure(infra)
+		switch {
+		case have == infra, normIP(have) == normIP(infra):
+			same = append(same, s.Identity)
+		case around && strings.Contains(have, "/"):
+			network = append(network, s.Identity)
+		case around && wide && t.ledger.wideSpoof:
+			near = append(near, s.Identity)
 		}
 	}
-	return out
+	for _, found := range [][]string{same, network} {
+		if len(found) > 0 {
+			return found
+		}
+	}
+	return near
 }
 
 func splitPair(pair string) (user, infra, typ string) {

@@ -21,7 +21,10 @@ func (t *session) preflight(ctx context.Context, o *observation, b *build) []Pro
 	out = append(out, t.limits(o, b)...)
 	out = append(out, t.foreign(o)...)
 	out = append(out, t.policyProblems(o)...)
-	out = append(out, t.recipientProblems(ctx, b)...)
+	if slices.ContainsFunc(b.tasks, func(k *task) bool { return k.step.ID == idRedirect }) {
+		out = append(out, t.recipientProblems(ctx)...)
+	}
+	out = append(out, t.above(o, b.facts.priority)...)
 	for i := range out {
 		if out[i].Blocks && slices.Contains(acceptable, out[i].Code) {
 			if t.Profile.accepts(out[i].Code) {
@@ -265,9 +268,8 @@ func (t *session) policyProblems(o *observation) []Problem {
 }
 
 // recipientProblems finds groups and users that are not there: a rule for them does nothing and says nothing.
-func (t *session) recipientProblems(ctx context.Context, b *build) []Problem {
-	i := slices.IndexFunc(b.tasks, func(k *task) bool { return k.step.ID == idRedirect })
-	if i < 0 {
+func (t *session) recipientProblems(ctx context.Context) []Problem {
+	if t.Profile.Mode != EOPFirst {
 		return nil
 	}
 	groups := slices.Clone(t.Profile.Protect.Groups)

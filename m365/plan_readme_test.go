@@ -41,6 +41,11 @@ func TestReadme(t *testing.T) {
 			}
 		}
 	}
+	_, example, _ := strings.Cut(doc, "```json\n")
+	example, _, _ = strings.Cut(example, "```")
+	if _, err := ReadProfile(strings.NewReader(example)); err != nil {
+		t.Errorf("the profile in the README: %v", err)
+	}
 	files, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)

@@ -50,7 +50,7 @@ func (p *Profile) verdictRules() []*setting {
 func (p *Profile) verdictRule(id, name, header string, pats []string, action field) *setting {
 	s := p.rule(id, name, "Rule "+name, exact("HeaderMatchesMessageHeader", header), patterns("HeaderMatchesPatterns", pats...),
 		networks("SenderIpRanges", p.egress()), action, text("Mode", "Enforce"), flag("Enabled", true))
-	s.console.Values = []Value{{"Name", name}, {"Apply this rule if: the message headers match these text patterns", header + " matches " + strings.Join(pats, " or ")},
+	s.console.Values = []Value{{"Name", name}, {"Apply this rule if: the message headers match these text patterns", header + " matches each of\n" + strings.Join(pats, "\n")},
 		{"and: the sender IP address is in", strings.Join(p.egress(), ", ")}, {"Do the following", actionText(action)}, {"Rule mode", "Enforce"}}
 	s.risk = "The spam level is a request: the service may judge otherwise."
 	return s

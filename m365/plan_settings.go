@@ -57,7 +57,7 @@ func (p *Profile) settings(f facts) []*setting {
 		all = append(all, p.outboundSetting())
 		all = append(all, p.verdictRules()...)
 		all = append(all, p.returnSetting(), p.redirectSetting(f), p.redirectOnSetting())
-		if p.posture() == Classic {
+		if p.posture() == Classic && p.stage() != StageAudit { // nothing is scanned yet that junk would let through
 			all = append(all, p.antispamSetting())
 		}
 	} else {
@@ -174,7 +174,7 @@ func (p *Profile) filtering() bool { return p.posture() == Hardened && !p.NoEnha
 
 func (p *Profile) inboundShape() []field {
 	return []field{text("ConnectorType", "Partner"), {name: "SenderDomains", form: formScope, want: []string{"*"}},
-		networks("SenderIPAddresses", p.egress()), flag("RequireTls", true)}
+		networks("SenderIPAddresses", p.egress()), flag("RequireTls", true), flag("RestrictDomainsToCertificate", false)}
 }
 
 func (p *Profile) inboundConsole(name, tick string) Console {

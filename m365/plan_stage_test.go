@@ -3,6 +3,7 @@ package m365_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/textproto"
 	"slices"
 	"strings"
@@ -75,6 +76,9 @@ func TestProfileChanges(t *testing.T) {
 	if got := s.Objects("HostedContentFilterPolicy")[0]["PhishSpamAction"]; got != "Quarantine" {
 		t.Errorf("hardened: phish goes to %v, want what was there before", got)
 	}
+	if on := s.Objects("HostedConnectionFilterPolicy")[0]["EnableSafeList"]; on != false {
+		t.Error("hardened: the safe list is still on")
+	}
 	if n := len(s.Objects("TenantAllowBlockListSpoofItems")); n != 1 {
 		t.Errorf("hardened: %d spoof pairs, want the one of others", n)
 	}
@@ -89,11 +93,21 @@ func TestProfileChanges(t *testing.T) {
 	}
 	p.Mode = m365.MXFirst
 	b.apply(t)
+	if r := ruleNamed(s, redirect); r == nil || r["State"] != "Enabled" {
+		t.Errorf("the MX records have not moved, and mail is no longer scanned: %v", r)
+	}
+	b.MX = m365.MXYes
+	b.apply(t)
 	if ruleNamed(s, redirect) != nil || len(s.Objects("OutboundConnector")) != 1 {
 		t.Error("mode mx-first still has the way to the gateway")
 	}
 	if v, err := b.Verify(t.Context()); err != nil || !v.OK() {
 		t.Errorf("verify: %v, %+v", err, v)
+	}
+	b.MX = m365.MXNo
+	p.Mode = m365.EOPFirst // and back: a lock that is on goes first
+	if plan, err := b.Plan(t.Context()); err != nil || plan.Steps[0].ID != "inbound-lock.remove" {
+		t.Errorf("back to eop-first: %v, %+v", err, plan.Steps)
 	}
 	b.offboard(t)
 	if d := cmp.Diff(string(before), string(s.Snapshot())); d != "" {
@@ -215,27 +229,30 @@ func TestAccess(t *testing.T) {
 func TestUndocumented(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []m365test.Config{{BareSpoof: true}, {RouteAs: "guid"}, {RouteAs: "dn"}, {ShowScoped: true}, {StaleReads: 2}, {Region: true}, {EmptyForm: "array"}, {EmptyForm: "null"}} {
-		s := m365test.New(t, cfg)
-		addForeign(s)
-		before := s.Snapshot()
-		p := profile(m365.EOPFirst, m365.Classic)
-		if cfg.StaleReads > 0 {
-			p = profile(m365.MXFirst, m365.Hardened) // fewer writes to wait for
-		}
-		b := newBench(t, s, p)
-		b.Times.Settle = 10 * time.Second
-		b.apply(t)
-		if cfg.StaleReads == 0 {
-			if v, err := b.Verify(t.Context()); err != nil || !v.OK() {
-				t.Errorf("%+v: verify: %v, %+v", cfg, err, v)
+		t.Run(fmt.Sprintf("%+v", cfg), func(t *testing.T) {
+			t.Parallel()
+			s := m365test.New(t, cfg)
+			addForeign(s)
+			before := s.Snapshot()
+			p := profile(m365.EOPFirst, m365.Classic)
+			if cfg.StaleReads > 0 {
+				p = profile(m365.MXFirst, m365.Hardened) // fewer writes to wait for
 			}
-			s.Change("InboundConnector", inbound, m365test.Object{"EFUsers": []string{"u1@contoso.example"}})
-		}
-		b.apply(t)
-		b.offboard(t)
-		if d := cmp.Diff(string(before), string(s.Snapshot())); d != "" {
-			t.Errorf("%+v: the tenant is not as it was (-before +after):\n%s", cfg, d)
-		}
+			b := newBench(t, s, p)
+			b.Times.Settle = 10 * time.Second
+			b.apply(t)
+			if cfg.StaleReads == 0 {
+				if v, err := b.Verify(t.Context()); err != nil || !v.OK() {
+					t.Errorf("%+v: verify: %v, %+v", cfg, err, v)
+				}
+				s.Change("InboundConnector", inbound, m365test.Object{"EFUsers": []string{"u1@contoso.example"}})
+			}
+			b.apply(t)
+			b.offboard(t)
+			if d := cmp.Diff(string(before), string(s.Snapshot())); d != "" {
+				t.Errorf("%+v: the tenant is not as it was (-before +after):\n%s", cfg, d)
+			}
+		})
 	}
 }
 

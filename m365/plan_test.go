@@ -25,7 +25,11 @@ func TestRoundTrip(t *testing.T) {
 			if len(out.Done) == 0 {
 				t.Fatal("nothing was done")
 			}
-			t.Logf("%d calls, %d writes", len(s.Calls()), out.Writes)
+			if n := len(s.Calls()); n > 75 || out.Writes > 25 {
+				t.Errorf("planning and applying took %d calls, %d of them writes", n, out.Writes)
+			} else {
+				t.Logf("%d calls, %d of them writes", n, out.Writes)
+			}
 			writes := s.Writes()
 			again, err := b.Plan(t.Context())
 			if err != nil || again.Changes() != 0 {

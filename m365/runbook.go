@@ -15,6 +15,11 @@ type Guide struct {
 	Back   []Step   `json:"back"`   // the way out, in order
 }
 
+const (
+	domainsLink = "https://admin.microsoft.com/#/Domains"
+	appsLink    = "https://entra.microsoft.com/#view/Microsoft_AAD_IAM/StartboardApplicationsMenuBlade/~/AppAppsPreview"
+)
+
 // Runbook writes the settings of a profile as instructions.
 func Runbook(p *Profile) (*Guide, error) {
 	if err := p.Check(); err != nil {
@@ -24,7 +29,9 @@ func Runbook(p *Profile) (*Guide, error) {
 		Title: "Put " + strings.Join(p.Domains, ", ") + " behind " + p.product(),
 		Before: []string{"The directory roles Exchange Administrator and Security Administrator.",
 			"Write down every value before changing it: the way back needs it.",
-			"The names and comments have to be pasted exactly as they stand here."},
+			"The names and comments have to be pasted exactly as they stand here.",
+			"Stop and ask if there is a rule that sends mail through another connector, a connector of a hybrid deployment (\"Inbound from …\", \"Outbound to …\"), " +
+				"or a connector that refuses mail from other addresses: mail could go round in circles or be refused."},
 	}
 	if p.Mode == EOPFirst {
 		g.Before = append(g.Before, "The secret of the loop, from whoever runs the gateway. It stands in no document.")
@@ -33,7 +40,7 @@ func Runbook(p *Profile) (*Guide, error) {
 	for _, s := range settings {
 		if s.id == idLockOn {
 			mx := p.mxStep()
-			mx.Console.Link = "https://admin.microsoft.com/#/Domains"
+			mx.Console.Link = domainsLink
 			g.Steps = append(g.Steps, mx)
 		}
 		g.Steps = append(g.Steps, p.guideStep(s))
@@ -66,10 +73,12 @@ func (p *Profile) guideStep(s *setting) Step {
 		}
 		c.Values = append(c.Values, Value{field, p.markText(s.id)})
 	}
-	for _, f := range s.made {
-		if f.name == "Enabled" {
-			c.Values = append(c.Values, Value{"Leave it turned off", "a later step turns it on"})
-		}
+	switch off := slices.ContainsFunc(s.made, func(f field) bool { return f.name == "Enabled" }); {
+	case off:
+		c.Values = append(c.Values, Value{"Leave it turned off", "a later step turns it on"})
+	case s.kind == kindRule && s.of == "": // the admin center makes rules that are off
+		c.Values = append(c.Values, Value{"When it is made: open it in the list, Enable or disable rule", "Enabled"})
+		c.Expect = "The rule " + s.name + " is in the list, and enabled."
 	}
 	st.Console = &c
 	return st
@@ -78,29 +87,46 @@ func (p *Profile) guideStep(s *setting) Step {
 // guideBack is the way out: what sends mail to the gateway first, what it needs to come back last.
 func (p *Profile) guideBack(settings []*setting) []Step {
 	var out []Step
-	add := func(id, title string, s *setting, path, expect, wait string, verb Verb) {
-		out = append(out, Step{ID: id, Title: title, Object: s.objectName(), Verb: verb, Why: s.undo, Wait: wait,
-			Console: &Console{Path: path, Link: s.console.Link, Expect: expect}})
+	add := func(id, title, why, wait string, verb Verb, s *setting, c Console) {
+		c.Link = first(c.Link, s.console.Link)
+		out = append(out, Step{ID: id, Title: title, Object: s.objectName(), Verb: verb, Why: why, Wait: wait, Console: &c})
 	}
 	if s := byID(settings, idLock); s != nil {
-		add(idLock+".off", "Turn off "+s.objectName(), s, "Exchange admin center > Mail flow > Connectors > "+s.name+" > turn off", "It is shown as off.",
-			"then move the MX records back to Exchange Online, and wait until their old TTL is over", VerbDisable)
+		add(idLock+".off", "Turn off "+s.objectName(), "Mail that comes in directly again must not be refused.", "", VerbDisable, s,
+			Console{Path: "Exchange admin center > Mail flow > Connectors > " + s.name + " > turn off", Expect: "It is shown as off."})
+		mx := p.mxBackStep()
+		mx.Console.Link, mx.Needs = domainsLink, nil
+		out = append(out, mx)
 	}
 	if s := byID(settings, idRedirect); s != nil {
-		add(idRedirect+".off", "Turn off "+s.objectName(), s, "Exchange admin center > Mail flow > Rules > "+s.name+" > disable", "It is shown as disabled.",
-			"30 minutes at least, until no more mail goes to the gateway and its queue is empty", VerbDisable)
+		add(idRedirect+".off", "Turn off "+s.objectName(), "No more mail goes to the gateway; what is there comes back while everything it needs still stands.",
+			"30 minutes at least, until no more mail goes to the gateway and its queue is empty", VerbDisable, s,
+			Console{Path: "Exchange admin center > Mail flow > Rules > " + s.name + " > disable", Expect: "It is shown as disabled."})
 	}
 	for _, id := range undoOrder {
 		s := byID(settings, id)
 		switch {
 		case s == nil:
 		case s.kind.owned(), s.kind == kindPrincipal:
-			add(id+".remove", "Remove "+s.objectName(), s, strings.Split(s.console.Path, " > Add")[0]+" > "+s.name+" > delete", "It is no longer in the list.", "", VerbRemove)
+			add(id+".remove", "Remove "+s.objectName(), "It was made for the gateway.", "", VerbRemove, s,
+				Console{Path: strings.Split(s.console.Path, " > Add")[0] + " > " + s.name + " > delete", Expect: "It is no longer in the list."})
 		case s.kind == kindConsent:
-			add(id+".revoke", "Revoke the consent", s, "Microsoft Entra admin center > Enterprise applications > the application > Properties > Delete", "It is no longer listed.", "", VerbRemove)
+			add(id+".revoke", "Revoke the consent", "Stopping to use the application leaves its rights in the tenant.", "", VerbRemove, s,
+				Console{Path: "Microsoft Entra admin center > Enterprise applications > the application > Properties > Delete", Link: appsLink,
+					Values: s.console.Values, Expect: "It is no longer listed."})
 		default:
-			add(id+".restore", "Restore "+s.objectName(), s, s.console.Path, "What was written down before stands there again; entries of others are untouched.", "", VerbRestore)
+			add(id+".restore", "Restore "+s.objectName(), s.undo, "", VerbRestore, s,
+				Console{Path: s.console.Path, Values: formerly(s.console.Values), Expect: "What was written down before stands there again; entries of others are untouched."})
 		}
+	}
+	return out
+}
+
+// formerly says of each value that was set what it goes back to.
+func formerly(values []Value) []Value {
+	var out []Value
+	for _, v := range values {
+		out = append(out, Value{v.Name, "as written down before; not: " + v.Value})
 	}
 	return out
 }

@@ -140,7 +140,16 @@ func (s *scripter) apply() string {
 	b.WriteString(s.header("Puts a Microsoft 365 tenant behind the gateway. Can be run again at any time.", more))
 	b.WriteString(psApply)
 	b.WriteString("\n$state = Read-State\nAssert-Tenant $state\n")
+	if s.p.Replaces != nil {
+		fmt.Fprintf(&b, "Write-Warning %s\n", s.quote("What "+s.p.Replaces.Vendor+" made in the tenant is not taken over by this script: remove it by its own guide."))
+	}
 	b.WriteString("if ((Get-OrganizationConfig).IsDehydrated) { throw 'Run Enable-OrganizationCustomization first and wait until it has taken effect.' }\n")
+	fmt.Fprintf(&b, "Assert-Clear -Accept %s -Egress %s -Loop $%t\n", s.list(s.p.Accept), s.list(s.p.egress()), s.p.Mode == EOPFirst)
+	for _, x := range s.settings {
+		if x.kind.owned() && x.of == "" {
+			fmt.Fprintf(&b, "Assert-Free %s %s %s\n", s.quote(string(x.kind)), s.quote(x.id), s.quote(x.name))
+		}
+	}
 	if s.p.Mode == EOPFirst {
 		b.WriteString("$secret = Read-Secret\n")
 	}
@@ -202,8 +211,12 @@ func (s *scripter) clears(x *setting) []string {
 
 func (s *scripter) lockOn(b *strings.Builder) {
 	fmt.Fprintf(b, `if ($MxMoved) {
-    $direct = Get-MessageTraceV2 -StartDate (Get-Date).AddHours(-1) -EndDate (Get-Date) -ResultSize 5000 |
-        Where-Object { $_.FromIP -and -not (Test-Within $_.FromIP %s) } | Select-Object -First 1
+    $now = (Get-Date).ToUniversalTime()
+    $seen = @(Get-MessageTraceV2 -StartDate $now.AddHours(-1) -EndDate $now -ResultSize 5000)
+    if ($seen.Count -ge 5000) { throw 'More mail than one trace shows: nobody can tell whether some comes in directly. Look in the admin center, and turn the lock on by hand.' }
+    $own = @(Get-AcceptedDomain | ForEach-Object { ([string]$_.DomainName).ToLowerInvariant() })
+    $direct = $seen | Where-Object { $_.FromIP -and $own -contains (([string]$_.RecipientAddress) -split '@')[-1].ToLowerInvariant() -and
+        -not (Test-Within $_.FromIP %s) } | Select-Object -First 1
     if ($direct) { throw "Mail still comes in directly, from $($direct.FromIP): the lock stays off. Wait, and run this again." }
     Set-InboundConnector -Identity ([string](Find-Ours 'InboundConnector' 'inbound-lock').Guid) -Enabled $true
 } else {
@@ -215,17 +228,28 @@ func (s *scripter) lockOn(b *strings.Builder) {
 // offboard is the script that takes the settings out, in the order that loses no mail.
 func (s *scripter) offboard() string {
 	var b strings.Builder
-	b.WriteString(s.header("Takes a Microsoft 365 tenant out from behind the gateway. Can be run again at any time.", ",\n    [switch]$Force,\n    [int]$DrainMinutes = 30"))
+	more := ",\n    [switch]$Force,\n    [int]$DrainMinutes = 30"
+	if s.p.Mode == MXFirst {
+		more += ",\n    [switch]$MxBack"
+	}
+	b.WriteString(s.header("Takes a Microsoft 365 tenant out from behind the gateway. Can be run again at any time.", more))
 	b.WriteString(psOffboard)
 	b.WriteString("\n$state = Read-State\nAssert-Tenant $state\n")
-	if s.p.Mode == EOPFirst {
-		b.WriteString("\n# No more mail goes to the gateway; what is there comes back while everything it needs still stands.\n" +
-			"$rule = Find-Ours 'TransportRule' 'redirect-rule'\nif ($null -ne $rule -and $rule.State -eq 'Enabled') {\n    Disable-TransportRule -Identity ([string]$rule.Guid) -Confirm:$false\n" +
-			"    Write-Host \"Waiting $DrainMinutes minutes until mail on its way has come back\"\n    Start-Sleep -Seconds (60 * $DrainMinutes)\n}\n")
-	} else {
-		b.WriteString("\n# Mail that comes in directly again must not be refused.\n" +
-			"$lock = Find-Ours 'InboundConnector' 'inbound-lock'\nif ($null -ne $lock -and $lock.Enabled) {\n    Set-InboundConnector -Identity ([string]$lock.Guid) -Enabled $false\n" +
-			"    Write-Host 'Move the MX records back to Exchange Online, wait until their old TTL is over, then run this again.'\n    return\n}\n")
+	b.WriteString(`
+# Mail that comes in directly again must not be refused.
+$lock = Find-Ours 'InboundConnector' 'inbound-lock'
+if ($null -ne $lock -and $lock.Enabled) { Set-InboundConnector -Identity ([string]$lock.Guid) -Enabled $false }
+
+# No more mail goes to the gateway; what is there comes back while everything it needs still stands.
+$rule = Find-Ours 'TransportRule' 'redirect-rule'
+if ($null -ne $rule) {
+    if ($rule.State -eq 'Enabled') { Disable-TransportRule -Identity ([string]$rule.Guid) -Confirm:$false }
+    Write-Host "Waiting $DrainMinutes minutes until mail on its way has come back"
+    Start-Sleep -Seconds (60 * $DrainMinutes)
+}
+`)
+	if s.p.Mode == MXFirst {
+		b.WriteString("if (-not $MxBack) {\n    Write-Host 'Move the MX records back to Exchange Online, wait until their old TTL is over, then run this with -MxBack.'\n    return\n}\n")
 	}
 	b.WriteString("\n")
 	kinds := s.everyKind()

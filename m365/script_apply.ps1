@@ -87,11 +87,54 @@ function Get-RedirectPlace {
     foreach ($rule in @(Get-TransportRule -ResultSize Unlimited | Sort-Object -Property Priority)) {
         if (Test-Mark ([string]$rule.Comments) 'redirect-rule') { continue }
         $n++
-        $foreign = -not ([string]$rule.Comments -match ('(^|\s)' + [regex]::Escape("$Mark id=")))
-        $blocks = $rule.DeleteMessage -or $rule.Quarantine -or $rule.RejectMessageReasonText -or $rule.RejectMessageEnhancedStatusCode
-        if ($foreign -and $rule.SenderIpRanges -and $blocks) { $place = $n }
+        $blocks = $false
+        foreach ($name in 'DeleteMessage', 'Quarantine', 'RejectMessageReasonText', 'RejectMessageEnhancedStatusCode', 'SmtpRejectMessageRejectText',
+            'SmtpRejectMessageRejectStatusCode', 'Disconnect') {
+            if (Get-Field $rule $name) { $blocks = $true }
+        }
+        $scl = Get-Field $rule 'SetSCL'
+        if ($null -ne $scl -and "$scl" -ne '' -and [int]"$scl" -ge 5) { $blocks = $true }
+        if (-not (Test-Ours ([string]$rule.Comments)) -and $rule.SenderIpRanges -and $blocks) { $place = $n }
     }
     return $place
+}
+
+# Stops before the first change if the name of an object of ours is taken by somebody else's.
+function Assert-Free([string]$Noun, [string]$Id, [string]$Name) {
+    $field = Get-CommentField $Noun
+    if (Get-All $Noun | Where-Object { $_.Name -eq $Name -and -not (Test-Mark ([string]$_.$field) $Id) }) {
+        throw "$Noun '$Name' exists and is not ours. Rename or remove it first. Nothing was changed."
+    }
+}
+
+# Stops before the first change if something is in the way of the mail, unless it is meant.
+function Assert-Clear([string[]]$Accept, [string[]]$Egress, [bool]$Loop) {
+    $found = @()
+    foreach ($rule in @(Get-All 'TransportRule')) {
+        if ($Loop -and $rule.State -eq 'Enabled' -and $rule.RouteMessageOutboundConnector -and -not (Test-Ours ([string]$rule.Comments))) {
+            $found += "gateway.other: the rule '$($rule.Name)' sends mail through another connector. Turn it off if that product is replaced."
+        }
+    }
+    foreach ($noun in 'InboundConnector', 'OutboundConnector') {
+        foreach ($connector in @(Get-All $noun)) {
+            if (Test-Ours ([string]$connector.Comment)) { continue }
+            if ([string]$connector.ConnectorSource -eq 'HybridWizard' -or ([string]$connector.ConnectorType -eq 'OnPremises' -and
+                    ($connector.CloudServicesMailEnabled -or $connector.Name -like 'Inbound from *' -or $connector.Name -like 'Outbound to *'))) {
+                $found += "hybrid.connectors: '$($connector.Name)' joins the tenant with servers of its own. Mail could go round in circles."
+            }
+        }
+    }
+    foreach ($connector in @(Get-All 'InboundConnector')) {
+        if ((Test-Ours ([string]$connector.Comment)) -or -not $connector.Enabled) { continue }
+        $restricts = $connector.RestrictDomainsToIPAddresses -or $connector.RestrictDomainsToCertificate
+        $all = @($connector.SenderDomains | Where-Object { ([string]$_) -match '^(smtp:)?\*(;|$)' }).Count -gt 0
+        $have = ConvertTo-Plain $connector.SenderIPAddresses
+        if ($restricts -and $all -and @($Egress | Where-Object { $have -notcontains $_ }).Count -gt 0) {
+            $found += "lock.other: '$($connector.Name)' would refuse what the gateway sends back. Turn it off, or add the addresses of the gateway to it."
+        }
+    }
+    $found = @($found | Where-Object { $Accept -notcontains ($_ -split ':', 2)[0] })
+    if ($found.Count -gt 0) { throw ("Nothing was changed. " + ($found -join ' ')) }
 }
 
 function Read-Secret {

@@ -1,5 +1,7 @@
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
+# The cmdlets of the module do not see the preference of a script: without this they fail and the script goes on.
+$PSDefaultParameterValues = @{ '*:ErrorAction' = 'Stop' }
 
 # What this script added and what was there before, for the script that takes it out again. It holds no secrets.
 function Read-State {
@@ -31,6 +33,16 @@ function Assert-Tenant([hashtable]$State) {
 # An object is ours if its comment carries our mark.
 function Test-Mark([string]$Comment, [string]$Id) {
     return $Comment -match ('(^|\s)' + [regex]::Escape("$Mark id=$Id") + '(\s|$)')
+}
+
+# An object is of this installation, whatever it is for.
+function Test-Ours([string]$Comment) {
+    return $Comment -match ('(^|\s)' + [regex]::Escape("$Mark id="))
+}
+
+# A property, or nothing where the service does not return it.
+function Get-Field([object]$Object, [string]$Name) {
+    if ($null -ne $Object.PSObject.Properties[$Name]) { return $Object.$Name }
 }
 
 function Get-All([string]$Noun) {
@@ -79,6 +91,14 @@ function Save-Added([hashtable]$State, [string]$Key, [string[]]$Members) {
 function Get-Added([hashtable]$State, [string]$Key) {
     if ($State.Added.ContainsKey($Key)) { return @($State.Added[$Key]) }
     return @()
+}
+
+# Forgets what was added, when it is gone.
+function Clear-Added([hashtable]$State, [string]$Key) {
+    if ($State.Added.ContainsKey($Key)) {
+        $State.Added.Remove($Key)
+        Write-State $State
+    }
 }
 
 # Says whether an IPv4 address is one of these addresses, or in one of these networks.

@@ -10,9 +10,11 @@ function Remove-Owned([string]$Noun, [string]$Id) {
 function Remove-Allowed([hashtable]$State) {
     $have = ConvertTo-Plain (Get-HostedConnectionFilterPolicy -Identity Default).IPAllowList
     $gone = @(Get-Added $State 'IPAllowList' | Where-Object { $have -contains $_ })
-    if ($gone.Count -eq 0) { return }
-    Write-Host "No longer allowing $($gone -join ', ')"
-    Set-HostedConnectionFilterPolicy -Identity Default -IPAllowList @{ Remove = $gone }
+    if ($gone.Count -gt 0) {
+        Write-Host "No longer allowing $($gone -join ', ')"
+        Set-HostedConnectionFilterPolicy -Identity Default -IPAllowList @{ Remove = $gone }
+    }
+    Clear-Added $State 'IPAllowList'
 }
 
 function Remove-Pairs([hashtable]$State) {
@@ -28,16 +30,19 @@ function Remove-Pairs([hashtable]$State) {
         Write-Host "Removing the pair *, $infra ($type)"
         Remove-TenantAllowBlockListSpoofItems -Identity Default -Ids $ids -Confirm:$false
     }
+    Clear-Added $State 'SpoofPairs'
 }
 
 function Remove-Sealers([hashtable]$State) {
     $have = @((Get-ArcConfig).ArcTrustedSealers -split ',' | ForEach-Object { $_.Trim() } | Where-Object { $_ })
     $ours = @(Get-Added $State 'ArcTrustedSealers')
     $rest = @($have | Where-Object { $ours -notcontains $_ })
-    if ($rest.Count -eq $have.Count) { return }
-    if ($rest.Count -eq 0) { $rest = @(' ') }
-    Write-Host "No longer trusting ARC seals of $($ours -join ', ')"
-    Set-ArcConfig -Identity Default -ArcTrustedSealers $rest
+    if ($rest.Count -ne $have.Count) {
+        if ($rest.Count -eq 0) { $rest = @(' ') }
+        Write-Host "No longer trusting ARC seals of $($ours -join ', ')"
+        Set-ArcConfig -Identity Default -ArcTrustedSealers $rest
+    }
+    Clear-Added $State 'ArcTrustedSealers'
 }
 
 # Puts single values back, unless somebody changed them after us.
@@ -47,7 +52,10 @@ function Restore-Singles([hashtable]$State) {
         $identity = @{}
         if ($noun -ne 'OrganizationConfig') { $identity = @{ Identity = 'Default' } }
         $live = [string](& "Get-$noun" @identity).$key
-        if ($live -eq [string]$State.Before[$name]) { continue }
+        if ($live -eq [string]$State.Before[$name]) {
+            Clear-Value $State $name
+            continue
+        }
         if ($live -ne [string]$State.Applied[$name] -and -not $Force) {
             Write-Warning "$noun $key is $live. It was $($State.Before[$name]) before us and $($State.Applied[$name]) through us: somebody changed it, so it stays. Use -Force to put it back."
             continue
@@ -55,5 +63,13 @@ function Restore-Singles([hashtable]$State) {
         Write-Host "Putting back $noun $key"
         $set = @{ $key = $State.Before[$name] }
         & "Set-$noun" @identity @set
+        Clear-Value $State $name
     }
+}
+
+# Forgets what a value was, when it is that again.
+function Clear-Value([hashtable]$State, [string]$Key) {
+    $State.Before.Remove($Key)
+    $State.Applied.Remove($Key)
+    Write-State $State
 }

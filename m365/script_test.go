@@ -98,3 +98,74 @@ func TestRunbook(t *testing.T) {
 		}
 	}
 }
+
+// What could send an admin the wrong way is not in a runbook: a link that grants what is to be revoked, a step back
+// that does not say to what, an MX record that moves while the lock is on.
+func TestRunbookBack(t *testing.T) {
+	t.Parallel()
+	for name, mk := range variants {
+		p := mk()
+		p.RemediationApp = appID
+		g, err := m365.Runbook(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := map[string]int{}
+		for i, st := range g.Back {
+			at[st.ID] = i + 1
+			if strings.Contains(st.Console.Link, "adminconsent") {
+				t.Errorf("%s: %s links to where consent is given", name, st.ID)
+			}
+			if st.Verb == m365.VerbRestore && len(st.Console.Values) == 0 || st.Verb == m365.VerbDisable && strings.Contains(st.Why, "Remove") {
+				t.Errorf("%s: step %+v does not say to what, or why", name, st)
+			}
+		}
+		for _, st := range g.Steps {
+			if st.ID == "spam-rule" && !strings.Contains(st.Console.Expect, "enabled") {
+				t.Errorf("%s: nobody is told to enable a rule, which the admin center makes disabled", name)
+			}
+		}
+		if p.Mode == m365.MXFirst && (at["inbound-lock.off"] != 1 || at["mx.back"] != 2) {
+			t.Errorf("%s: the way out is %v, want the lock off first, then the MX records", name, at)
+		}
+		if p.Mode == m365.EOPFirst && at["redirect-rule.off"] != 1 {
+			t.Errorf("%s: the way out is %v, want the redirect rule off first", name, at)
+		}
+	}
+}
+
+// The scripts stop at the first error and before the first change where something is in the way, and wait however
+// often they are run.
+func TestScriptSafety(t *testing.T) {
+	t.Parallel()
+	for name, mk := range variants {
+		p := mk()
+		apply, offboard, err := m365.Script(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		order := func(script []byte, parts ...string) {
+			_, body, _ := strings.Cut(string(script), "\n$state = Read-State")
+			at := 0
+			for _, part := range parts {
+				i := strings.Index(body[at:], part)
+				if i < 0 {
+					t.Errorf("%s: %q is not there, or not in this order: %q", name, part, parts)
+					return
+				}
+				at += i
+			}
+		}
+		for _, s := range [][]byte{apply, offboard} {
+			if !strings.Contains(string(s), "$PSDefaultParameterValues = @{ '*:ErrorAction' = 'Stop' }") {
+				t.Errorf("%s: cmdlets of the module do not stop a script by its preference alone", name)
+			}
+		}
+		order(apply, "Assert-Clear", "Assert-Free", "Add-Allowed", "Set-Owned")
+		order(offboard, "'inbound-lock'", "-Enabled $false", "if ($null -ne $rule) {", "Start-Sleep", "Remove-Owned 'TransportRule' 'redirect-rule'", "Remove-Owned 'InboundConnector'", "Remove-Allowed")
+		if p.Mode == m365.MXFirst {
+			order(offboard, "-Enabled $false", "if (-not $MxBack)", "Remove-Owned")
+			order(apply, "ToUniversalTime", "-ge 5000", "-Enabled $true")
+		}
+	}
+}

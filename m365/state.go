@@ -199,7 +199,13 @@ func (t *session) observe(ctx context.Context) (*observation, error) {
 	reads := []func() error{
 		func() (err error) { o.domains, err = t.Exchange.AcceptedDomains(ctx); return },
 		func() (err error) { o.policies, err = t.Exchange.PolicyRules(ctx); return },
-		func() (err error) { o.phish, err = t.Exchange.AntiPhishPolicies(ctx); return },
+		func() (err error) { // for advice only: whoever may not read it gets none
+			if o.phish, err = t.Exchange.AntiPhishPolicies(ctx); err != nil && ctx.Err() == nil {
+				t.skipped = append(t.skipped, "The anti-phishing policies could not be read: what they do to mail that comes back is not known.")
+				err = nil
+			}
+			return err
+		},
 		func() (err error) { return o.look(ctx, t, kindConsent) },
 	}
 	for _, k := range kinds {

@@ -76,24 +76,41 @@ func (p *Profile) servedBy(hosts []string) bool {
 	ours := p.mxHosts()
 	for _, h := range hosts {
 		h = strings.TrimSuffix(strings.ToLower(h), ".")
-		microsoft := strings.HasSuffix(h, ".mail.protection.outlook.com") || strings.HasSuffix(h, ".mx.microsoft")
-		if microsoft || len(ours) > 0 && !slices.Contains(ours, h) {
+		if microsoftMX(h) || len(ours) > 0 && !slices.Contains(ours, h) {
 			return false
 		}
 	}
 	return len(hosts) > 0
 }
 
-// directMail returns the last mail of the tenant that came from outside without passing the gateway, or nil.
-func (t *session) directMail(ctx context.Context, since time.Time) (*MessageEvent, error) {
-	seen, err := t.Exchange.TraceAll(ctx, Params{}, since, time.Now())
+// named says whether any of these MX hosts is the gateway. Without a list of its hosts, whatever is not Exchange
+// Online is taken for it.
+func (p *Profile) named(hosts []string) bool {
+	ours := p.mxHosts()
+	return slices.ContainsFunc(hosts, func(h string) bool {
+		h = strings.TrimSuffix(strings.ToLower(h), ".")
+		if len(ours) == 0 {
+			return !microsoftMX(h)
+		}
+		return slices.Contains(ours, h)
+	})
+}
+
+func microsoftMX(host string) bool {
+	return strings.HasSuffix(host, ".mail.protection.outlook.com") || strings.HasSuffix(host, ".mx.microsoft")
+}
+
+// directMail returns the last mail of the tenant that came from outside without passing the gateway, or nil. The
+// lock is for the tenant as a whole, so mail for domains that the gateway does not serve counts too.
+func (t *session) directMail(ctx context.Context, o *observation, since time.Time) (*MessageEvent, error) {
+	seen, err := t.traceWhole(ctx, since, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	var last *MessageEvent
 	for _, m := range seen {
 		_, domain, _ := strings.Cut(strings.ToLower(m.RecipientAddress), "@")
-		if m.FromIP == "" || inAny(m.FromIP, t.Profile.egress()) || !t.Profile.covers(domain) || net.ParseIP(m.FromIP).IsPrivate() {
+		if m.FromIP == "" || inAny(m.FromIP, t.Profile.egress()) || !t.Profile.covers(domain) && !o.accepts(domain) || net.ParseIP(m.FromIP).IsPrivate() {
 			continue
 		}
 		if _, from, _ := strings.Cut(strings.ToLower(m.SenderAddress), "@"); t.Profile.covers(from) && strings.EqualFold(m.FromIP, "255.255.255.255") {
@@ -104,6 +121,22 @@ func (t *session) directMail(ctx context.Context, since time.Time) (*MessageEven
 		}
 	}
 	return last, nil
+}
+
+// traceWhole traces all mail of a time. One trace has a limited number of lines, so a busy time is asked for in
+// parts.
+func (t *session) traceWhole(ctx context.Context, from, to time.Time) ([]MessageEvent, error) {
+	out, err := t.Exchange.TraceAll(ctx, Params{}, from, to)
+	half := to.Sub(from) / 2
+	if !errors.Is(err, ErrIncompleteList) || half < time.Minute {
+		return out, err
+	}
+	early, err := t.traceWhole(ctx, from, from.Add(half))
+	if err != nil {
+		return nil, err
+	}
+	late, err := t.traceWhole(ctx, from.Add(half), to)
+	return append(early, late...), err
 }
 
 // handOffs counts the mail that went to a smart host since then. Where its addresses cannot be found out there is

@@ -94,6 +94,7 @@ func (p Problem) Error() string {
 // shownSecret stands for the secret of the loop wherever something is shown or stored.
 const (
 	shownSecret  = "(the secret of the loop)"
+	oldSecret    = "(the secret before it)"
 	otherSecret  = "(another secret)"
 	secretOfFile = "secrets.json"
 )
@@ -104,8 +105,11 @@ func (f field) show(v any, secrets []string) any {
 		return v
 	}
 	one := func(s string) string {
-		if s == shownSecret || slices.Contains(secrets, s) {
+		switch i := slices.Index(secrets, s); {
+		case s == shownSecret || i == 0:
 			return shownSecret
+		case i > 0:
+			return oldSecret
 		}
 		return otherSecret
 	}

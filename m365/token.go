@@ -46,6 +46,12 @@ func StaticToken(value string) TokenSource { return staticToken(value) }
 
 type staticToken string
 
+func (staticToken) String() string   { return "[token]" }
+func (staticToken) GoString() string { return "[token]" }
+
+// MarshalText keeps the secret out of JSON.
+func (staticToken) MarshalText() ([]byte, error) { return []byte("[token]"), nil }
+
 func (s staticToken) Token(_ context.Context, req TokenRequest) (Token, error) {
 	if req.Refresh || req.Claims != "" {
 		return Token{}, ErrNoNewToken

@@ -82,7 +82,7 @@ func (t *session) leftBy(o *observation, v Vendor, pr *Predecessor) leftovers {
 	sort(kindOutbound, v.Outbound, func(x object) bool {
 		return pr.SmartHost == "" || slices.Contains(normWords(x.row.Strings("SmartHosts")), strings.ToLower(pr.SmartHost))
 	}, &l.outbound)
-	sort(kindInbound, v.Inbound, func(x object) bool {
+	sort(kindInbound, append(locksOf(o, egress), v.Inbound...), func(x object) bool {
 		return len(egress) == 0 || len(without(normIPs(x.row.Strings("SenderIPAddresses")), egress)) == 0
 	}, &l.inbound)
 	sort(kindRule, v.Redirect, func(x object) bool {
@@ -106,6 +106,18 @@ func (t *session) leftBy(o *observation, v Vendor, pr *Predecessor) leftovers {
 		}
 	}
 	return l
+}
+
+// locksOf names the locks for exactly these addresses, whatever product the name was filled in for.
+func locksOf(o *observation, egress []string) []string {
+	var out []string
+	for _, c := range o.inbound {
+		low, ips := strings.ToLower(c.Name), normIPs(c.SenderIPAddresses)
+		if strings.HasPrefix(low, "inbound from ") && strings.HasSuffix(low, " only") && len(ips) > 0 && len(without(ips, egress)) == 0 {
+			out = append(out, c.Name)
+		}
+	}
+	return out
 }
 
 // verdict says whether a rule reads the header that the vendor's guide names.

@@ -48,7 +48,7 @@ func (t *session) planVendor(o *observation, pr *Predecessor) (*Plan, []*task) {
 		return p, nil
 	}
 	l := t.leftBy(o, v, pr)
-	off, rest := t.vendorTasks(o, v, l)
+	off, rest := t.vendorTasks(o, v, l, pr.SmartHost)
 	p.Problems = append(l.unlike, t.rights(o, append(slices.Clone(off), rest...))...)
 	tasks := append(off, rest...)
 	p.fill(tasks)
@@ -56,19 +56,15 @@ func (t *session) planVendor(o *observation, pr *Predecessor) (*Plan, []*task) {
 }
 
 // vendorTasks take the leftovers out: first what changes the way of the mail, then the rest.
-func (t *session) vendorTasks(o *observation, v Vendor, l leftovers) (off, rest []*task) {
+func (t *session) vendorTasks(o *observation, v Vendor, l leftovers, host string) (off, rest []*task) {
 	for _, x := range slices.Concat(l.inbound, l.redirect) {
 		restricts, _ := x.row.Bool("RestrictDomainsToIPAddresses")
 		if flag("Enabled", true).value(o, &x) == true && (x.kind == kindRule || restricts) {
 			off = append(off, t.vendorOff(v, x))
 		}
 	}
-	for i, x := range slices.Concat(l.redirect, l.verdicts, l.outbound, l.inbound) {
-		k := t.vendorRemove(v, x)
-		if i == 0 && len(off) > 0 {
-			k.gate = gateDrain
-		}
-		rest = append(rest, k)
+	for _, x := range slices.Concat(l.redirect, l.verdicts, l.outbound, l.inbound) {
+		rest = append(rest, t.vendorRemove(v, x))
 	}
 	step := func(id, object, field string, gone []string, role string) Step {
 		return Step{ID: id, Title: "Take off what " + v.Title + " left: " + object, Object: object, Verb: VerbRemove,
@@ -92,6 +88,15 @@ func (t *session) vendorTasks(o *observation, v Vendor, l leftovers) (off, rest 
 	}
 	if k := t.vendorList(o, l, step); k != nil {
 		rest = append(rest, k)
+	}
+	if len(off) > 0 || len(l.redirect) > 0 { // what it needs to send mail back stays while it has some
+		rest[0].gate = func(r *run) error {
+			return r.drain(rest[0].step, host, func() (bool, string, error) { return true, "", nil })
+		}
+		rest[0].step.Wait = "until the trace shows no new hand-offs to " + v.Title
+		for _, k := range rest[1:] {
+			k.step.Needs = append(k.step.Needs, rest[0].step.ID)
+		}
 	}
 	return off, rest
 }
@@ -165,10 +170,7 @@ func (t *session) replaceVendor(o *observation, b *build) {
 	}
 	l := t.leftBy(o, v, t.Profile.Replaces)
 	b.problems = append(b.problems, l.unlike...)
-	off, rest := t.vendorTasks(o, v, l)
-	for _, k := range rest {
-		k.gate = nil // mail of the product before is judged like any other
-	}
+	off, rest := t.vendorTasks(o, v, l, t.Profile.Replaces.SmartHost)
 	at := slices.IndexFunc(b.tasks, func(k *task) bool { return k.step.ID == idRedirectOn || k.step.ID == idMX })
 	if at < 0 {
 		at = len(b.tasks)

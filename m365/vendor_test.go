@@ -65,6 +65,27 @@ func TestVendorRemoval(t *testing.T) {
 	}
 }
 
+// A lock is known by its shape, since guides let admins fill in a name; it goes off before it is removed.
+func TestVendorLock(t *testing.T) {
+	t.Parallel()
+	s := m365test.New(t, m365test.Config{})
+	addForeign(s)
+	before := s.Snapshot()
+	s.Add("InboundConnector", m365test.Object{"Name": "Inbound from CloudThing Only", "RestrictDomainsToIPAddresses": true, "SenderIPAddresses": []string{"198.51.100.201"}})
+	s.Change("HostedConnectionFilterPolicy", "Default", m365test.Object{"IPAllowList": []string{"203.0.113.200", "198.51.100.201"}})
+	b := &m365.Tenant{Exchange: client(t, s, nil), NoWait: true}
+	p, err := b.PlanVendorRemoval(t.Context(), m365.Predecessor{Vendor: "mailprotector", Egress: pred.Egress})
+	if err != nil || len(p.Steps) != 3 || p.Steps[0].Verb != m365.VerbDisable {
+		t.Fatalf("%v, %+v", err, p)
+	}
+	if _, err := b.Offboard(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(before), string(s.Snapshot())); d != "" {
+		t.Errorf("the tenant is not as it was (-before +after):\n%s", d)
+	}
+}
+
 func TestVendorUnlike(t *testing.T) {
 	t.Parallel()
 	s := m365test.New(t, m365test.Config{})

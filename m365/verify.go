@@ -68,7 +68,7 @@ func (t *Tenant) Verify(ctx context.Context) (*Report, error) {
 	for _, k := range b.tasks {
 		r.Drift = append(r.Drift, drifts(k)...)
 	}
-	r.Findings = slices.Concat(b.problems, s.tenantProblems(o), s.limits(o, b), s.foreign(o), s.policyProblems(o), s.above(o))
+	r.Findings = slices.Concat(b.problems, s.tenantProblems(o), s.limits(o, b), s.foreign(o), s.policyProblems(o), s.recipientProblems(ctx), s.above(o, b.facts.priority))
 	for _, p := range b.problems {
 		if p.Blocks {
 			r.Drift = append(r.Drift, Drift{Object: p.Object, Name: p.Object, Field: "Comment", Wanted: "our mark", Found: nil, Note: p.Text})
@@ -77,6 +77,7 @@ func (t *Tenant) Verify(ctx context.Context) (*Report, error) {
 	for i := range r.Findings {
 		r.Findings[i].Blocks = false // nothing is about to be applied
 	}
+	r.Skipped = s.skipped
 	r.Consent = s.consentText(o)
 	r.Mode, r.Scanning = s.effective(o)
 	return r, s.probe(ctx, r)
@@ -118,19 +119,22 @@ func drifts(k *task) []Drift {
 	return out
 }
 
-// above lists the rules of others that act on a message before the redirect rule does.
-func (t *session) above(o *observation) []Problem {
-	self, ours := t.objectOf(o, kindRule, idRedirect, "")
-	if self == nil || !ours {
+// above lists the rules of others that act on a message before the redirect rule does at its place.
+func (t *session) above(o *observation, place int) []Problem {
+	if t.Profile.Mode != EOPFirst {
 		return nil
+	}
+	self, _ := t.objectOf(o, kindRule, idRedirect, t.Profile.redirectName())
+	if self != nil {
+		place = max(place, self.priority)
 	}
 	var out []Problem
 	for _, r := range o.rules {
 		state, _ := r.Row.Text("State")
-		if deref(r.Priority) >= self.priority || !t.foreignRule(r) || blocksAddresses(r) || !strings.EqualFold(state, "Enabled") {
+		if deref(r.Priority) >= place || !t.foreignRule(r) || blocksAddresses(r) || !strings.EqualFold(state, "Enabled") {
 			continue
 		}
-		p := Problem{Code: "rule.above", Object: r.Name, Text: fmt.Sprintf("this rule of somebody else stands above %s (priority %d)", self.name, deref(r.Priority)),
+		p := Problem{Code: "rule.above", Object: r.Name, Text: fmt.Sprintf("this rule of somebody else stands above %s (priority %d)", t.Profile.redirectName(), deref(r.Priority)),
 			Do: "move it below, unless it is meant to act before mail is scanned"}
 		if r.StopRuleProcessing != nil && *r.StopRuleProcessing {
 			p.Text += " and ends the evaluation: mail it is about is not scanned"

@@ -57,7 +57,7 @@ func (s *Server) authenticate(ctx context.Context, tx *transaction, m *verdict.M
 	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.auth())
 	defer cancel()
 	r, err := shield(s, "authenticator", func() (verdict.AuthResults, error) {
-		if up := tx.domain.Upstream; up.Results && up.trusts(m.Peer.Addr.Addr()) {
+		if up := tx.domain.Upstream; up.Results && up.vouches(m.Peer.Addr.Addr(), m.Header()) {
 			return a.AuthenticateBehind(ctx, m, up.AuthservID), nil
 		}
 		return a.Authenticate(ctx, m), nil

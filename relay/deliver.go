@@ -221,7 +221,7 @@ func (s *Server) stamp(ctx context.Context, conn connection, tx *transaction, m 
 		st.add(s.Headers.name("Token"), t)
 	}
 	h := m.Header()
-	if up := tx.domain.Upstream; up.Kind == ExchangeOnline && up.trusts(m.Peer.Addr.Addr()) {
+	if up := tx.domain.Upstream; up.Kind == ExchangeOnline && up.vouches(m.Peer.Addr.Addr(), h) {
 		if v := h.Get("X-Forefront-Antispam-Report"); v != "" {
 			name := s.Headers.name("Forefront-Antispam-Report")
 			st.add(name, clean(v, maxStamp-len(name)-2))

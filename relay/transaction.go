@@ -154,7 +154,7 @@ func (s *Server) inspect(tx *transaction, m *verdict.Message) *Reply {
 	case hidden:
 		return &Reply{Code: 554, Enhanced: EnhancedCode{5, 6, 0}, Text: "message refused: a line that is no header field among those that are (" + m.ID + ")"}
 	}
-	if up := tx.domain.Upstream; up.trusts(m.Peer.Addr.Addr()) {
+	if up := tx.domain.Upstream; up.vouches(m.Peer.Addr.Addr(), h) {
 		if c, ok := up.origin(h); ok {
 			m.Origin = c
 		} else if m.Origin == m.Peer { // the upstream is not who sent it

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"crypto/subtle"
 	"net/netip"
 	"strings"
 
@@ -23,6 +24,36 @@ type Upstream struct {
 	// that takes fields in its own name off what it receives.
 	Results    bool
 	AuthservID string
+	// Proof, if set, is what the upstream puts on mail of this tenant alone: who rents the same service could
+	// otherwise speak for others too. A message without it is one from the peer, like any other. It stands in
+	// for Nets where these are empty, for a service that connects from addresses nobody can list.
+	Proof *TenantProof `json:",omitempty"`
+}
+
+// TenantProof is a header field that a tenant has its mail service write, with a secret for its value. Its name
+// should begin with the prefix of [Headers], so that it is taken off what is delivered.
+type TenantProof struct {
+	Header string // name of the field
+	ID     string // tells this proof from others, without the secret: where it is kept, for one
+	// Tokens returns the values that are good: one, or two while one is replaced. None means that nobody is
+	// believed. It is called for every message, by many goroutines at once.
+	Tokens func() []string `json:"-"`
+}
+
+// in says whether a message carries the proof.
+func (p *TenantProof) in(h verdict.Header) bool {
+	if p.Tokens == nil {
+		return false
+	}
+	good := 0
+	for _, v := range h.Values(p.Header) {
+		for _, t := range p.Tokens() {
+			if t != "" {
+				good |= subtle.ConstantTimeCompare([]byte(strings.TrimSpace(v)), []byte(t))
+			}
+		}
+	}
+	return good == 1
 }
 
 // UpstreamKind is a way in which an upstream says who its client was.
@@ -38,8 +69,13 @@ const (
 	Gmail
 )
 
-// trusts says whether the peer may speak for others.
-func (u Upstream) trusts(peer netip.Addr) bool { return contains(u.Nets, peer) }
+// vouches says whether the peer may speak for others in the message with this header.
+func (u Upstream) vouches(peer netip.Addr, h verdict.Header) bool {
+	if u.Proof == nil {
+		return contains(u.Nets, peer)
+	}
+	return (len(u.Nets) == 0 || contains(u.Nets, peer)) && u.Proof.in(h)
+}
 
 // origin returns the client that the upstream vouches for. ok is false if it does not say.
 func (u Upstream) origin(h verdict.Header) (c verdict.Client, ok bool) {

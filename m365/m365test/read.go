@@ -95,10 +95,10 @@ func hideTrace(args map[string]any) func(Object) bool {
 	start, _ := time.Parse(time.RFC3339, str(args["StartDate"]))
 	end, _ := time.Parse(time.RFC3339, str(args["EndDate"]))
 	return func(o Object) bool {
-		for _, k := range []string{"MessageId", "MessageTraceId", "RecipientAddress", "SenderAddress", "Status"} {
+		for _, k := range []string{"MessageId", "MessageTraceId", "RecipientAddress", "SenderAddress", "Status", "FromIP", "ToIP"} {
 			switch v := args[k].(type) {
 			case string:
-				if v != str(o[k]) {
+				if v != "" && v != str(o[k]) {
 					return true
 				}
 			case []string:

@@ -44,19 +44,22 @@ var ErrNoBody = errors.New("store: no such body")
 // ErrDamaged says that the bytes of a body are not those that were put.
 var ErrDamaged = errors.New("store: body damaged")
 
-// newKey returns a key that nobody has used: by day, so that no directory grows without end, and by chance.
+// newKey returns a key that nobody has used: by day, so that no directory grows without end, and by chance. Sixteen
+// directories a day keep those who write at the same time apart; more only have to be made.
 func newKey(now time.Time) string {
 	var b [16]byte
 	rand.Read(b[:])
 	name := hex.EncodeToString(b[:])
-	return now.UTC().Format("20060102") + "/" + name[:2] + "/" + name
+	return now.UTC().Format(dayFormat) + "/" + name[:1] + "/" + name
 }
+
+const dayFormat = "20060102"
 
 // validKey says whether a key is one of newKey: it becomes part of a path.
 func validKey(key string) bool {
 	day, rest, _ := strings.Cut(key, "/")
 	dir, name, _ := strings.Cut(rest, "/")
-	return len(day) == 8 && len(dir) == 2 && len(name) == 32 && strings.HasPrefix(name, dir) &&
+	return len(day) == len(dayFormat) && len(dir) == 1 && len(name) == 32 && strings.HasPrefix(name, dir) &&
 		strings.Trim(day, "0123456789") == "" && strings.Trim(name, "0123456789abcdef") == ""
 }
 

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/postreeve/postreeve/verdict"
 )
@@ -22,8 +24,10 @@ import (
 // file that was cut off or changed is told from a whole one.
 type files struct {
 	root *os.Root
-	dir  string
 	step func(string) error
+
+	mu      sync.Mutex
+	durable map[string]bool // directories of keys whose names are on disk for certain
 }
 
 const (
@@ -40,7 +44,7 @@ func newFiles(dir string, step func(string) error) (*files, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &files{root, dir, step}, nil
+	return &files{root: root, step: step, durable: make(map[string]bool)}, nil
 }
 
 func (f *files) close() error { return f.root.Close() }
@@ -55,6 +59,12 @@ func (f *files) Put(ctx context.Context, key string, src verdict.Source) error {
 	}
 	temp := key + tempSuffix
 	err := f.write(ctx, temp, src)
+	if errors.Is(err, fs.ErrNotExist) { // tidied up, or taken away by somebody
+		f.forget(filepath.Dir(key))
+		if err = f.makeDir(filepath.Dir(key)); err == nil {
+			err = f.write(ctx, temp, src)
+		}
+	}
 	if err == nil {
 		err = f.step("body.rename")
 	}
@@ -103,10 +113,16 @@ func trailer(sum hash.Hash, size int64) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(size))
 }
 
-// makeDir makes the directory of a key and makes it durable, if it is new.
+// makeDir makes the directory of a key and makes it durable, once. That it is there is not enough: whoever
+// made it may not have come to the fsync.
 func (f *files) makeDir(dir string) error {
-	if fi, err := f.root.Stat(dir); err == nil && fi.IsDir() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.durable[dir] {
 		return nil
+	}
+	if err := f.step("body.mkdir"); err != nil {
+		return err
 	}
 	day := filepath.Dir(dir)
 	for _, d := range []string{day, dir} {
@@ -114,7 +130,61 @@ func (f *files) makeDir(dir string) error {
 			return err
 		}
 	}
-	return errors.Join(f.syncDir("."), f.syncDir(day))
+	if err := errors.Join(f.syncDir("."), f.syncDir(day)); err != nil {
+		return err
+	}
+	if len(f.durable) > 1000 {
+		clear(f.durable) // days that are over
+	}
+	f.durable[dir] = true
+	return nil
+}
+
+func (f *files) forget(dir string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.durable, dir)
+}
+
+// tidy removes empty directories of days before a time.
+func (f *files) tidy(before time.Time) error {
+	days, err := fs.ReadDir(f.root.FS(), ".")
+	if err != nil {
+		return err
+	}
+	last := before.UTC().Format(dayFormat)
+	for _, day := range days {
+		if !day.IsDir() || len(day.Name()) != len(dayFormat) || day.Name() >= last {
+			continue
+		}
+		dirs, err := fs.ReadDir(f.root.FS(), day.Name())
+		if err != nil {
+			return err
+		}
+		for _, dir := range dirs {
+			f.forget(filepath.Join(day.Name(), dir.Name()))
+			_ = f.root.Remove(filepath.Join(day.Name(), dir.Name())) // that it is not empty is the usual case
+		}
+		_ = f.root.Remove(day.Name())
+	}
+	return nil
+}
+
+// mark returns what was written first of all that was ever given to it.
+func (f *files) mark(_ context.Context, want string) (string, error) {
+	have, err := f.root.ReadFile(markName)
+	if err == nil && len(have) > 0 {
+		return string(have), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	w, err := f.root.OpenFile(markName, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", err
+	}
+	_, err = w.WriteString(want)
+	return want, errors.Join(err, w.Sync(), w.Close(), f.syncDir("."))
 }
 
 func (f *files) syncDir(dir string) error {

@@ -73,7 +73,21 @@ func newObjects(ctx context.Context, u *url.URL, c Config) (*objects, error) {
 	return o, nil
 }
 
-func (o *objects) name(key string) string { return path.Join(o.prefix, key) }
+// name is where a key is: chance first, since stores spread their load by the beginning of names, and in no
+// folder, since some stores on file systems take folders away when they are empty, while others write there.
+func (o *objects) name(key string) string {
+	if validKey(key) {
+		day, name := key[:len(dayFormat)], key[len(dayFormat)+3:]
+		key = name + "." + day
+	}
+	return path.Join(o.prefix, key)
+}
+
+// keyOf is the key of a name without the prefix; it may be no valid one.
+func keyOf(name string) string {
+	name, day, _ := strings.Cut(name, ".")
+	return day + "/" + name[:min(1, len(name))] + "/" + name
+}
 
 // Put sends the body with its digest, which is made first.
 func (o *objects) Put(ctx context.Context, key string, src verdict.Source) error {
@@ -87,12 +101,9 @@ func (o *objects) Put(ctx context.Context, key string, src verdict.Source) error
 	if err := copyAll(sum, src); err != nil {
 		return err
 	}
-	r, err := src.Open()
-	if err != nil {
-		return err
-	}
+	r := &rewinder{src: src}
 	defer r.Close()
-	_, err = o.client.PutObject(ctx, o.bucket, o.name(key), r, src.Size(), minio.PutObjectOptions{
+	_, err := o.client.PutObject(ctx, o.bucket, o.name(key), r, src.Size(), minio.PutObjectOptions{
 		ContentType:  "application/octet-stream", // a browser must not show it
 		UserMetadata: map[string]string{digestKey: hex.EncodeToString(sum.Sum(nil))},
 		// One PUT up to the largest message; parts would need memory for each.
@@ -102,6 +113,73 @@ func (o *objects) Put(ctx context.Context, key string, src verdict.Source) error
 		return fmt.Errorf("store: put %s: %w", key, err)
 	}
 	return o.step("body.put")
+}
+
+// mark returns what was written first of all that was ever given to it.
+func (o *objects) mark(ctx context.Context, want string) (string, error) {
+	r, err := o.client.GetObject(ctx, o.bucket, o.name(markName), minio.GetObjectOptions{})
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	have, err := io.ReadAll(io.LimitReader(r, 1024))
+	if err == nil && len(have) > 0 {
+		return string(have), nil
+	}
+	if err != nil && !notThere(err) {
+		return "", err
+	}
+	_, err = o.client.PutObject(ctx, o.bucket, o.name(markName), strings.NewReader(want), int64(len(want)), minio.PutObjectOptions{})
+	return want, err
+}
+
+// rewinder reads a source again from any place, so that the client can send a body a second time.
+type rewinder struct {
+	src verdict.Source
+	r   io.ReadCloser // nil: opened at at when it is read
+	at  int64
+}
+
+func (r *rewinder) Read(p []byte) (int, error) {
+	if r.r == nil {
+		in, err := r.src.Open()
+		if err != nil {
+			return 0, err
+		}
+		if _, err := io.CopyN(io.Discard, in, r.at); err != nil {
+			return 0, errors.Join(err, in.Close())
+		}
+		r.r = in
+	}
+	n, err := r.r.Read(p)
+	r.at += int64(n)
+	return n, err
+}
+
+func (r *rewinder) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += r.at
+	case io.SeekEnd:
+		offset += r.src.Size()
+	}
+	if offset < 0 || offset > r.src.Size() {
+		return r.at, errors.New("store: seek outside of the body")
+	}
+	if offset == r.at {
+		return offset, nil
+	}
+	r.at = offset
+	return offset, r.Close()
+}
+
+func (r *rewinder) Close() error {
+	if r.r == nil {
+		return nil
+	}
+	err := r.r.Close()
+	r.r = nil
+	return err
 }
 
 func (o *objects) Get(ctx context.Context, key string) (verdict.Source, error) {
@@ -154,7 +232,7 @@ func (o *objects) List(ctx context.Context) iter.Seq2[BodyInfo, error] {
 				yield(BodyInfo{}, fmt.Errorf("store: list: %w", info.Err))
 				return
 			}
-			key := strings.TrimPrefix(info.Key, prefix)
+			key := keyOf(strings.TrimPrefix(info.Key, prefix))
 			if validKey(key) && !yield(BodyInfo{key, info.Size, info.LastModified}, nil) {
 				return
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -13,6 +14,7 @@ import (
 type committer struct {
 	db    *db
 	step  func(string) error
+	ill   trouble
 	most  int           // writes in a batch
 	limit time.Duration // for a batch
 
@@ -32,9 +34,9 @@ type write struct {
 
 var errClosed = errors.New("store: closed")
 
-func newCommitter(d *db, step func(string) error) *committer {
+func newCommitter(d *db, step func(string) error, log *slog.Logger) *committer {
 	c := &committer{
-		db: d, step: step, most: 256, limit: 30 * time.Second,
+		db: d, step: step, ill: trouble{what: "the database", log: log}, most: 256, limit: 30 * time.Second,
 		queue: make(chan *write, 1024), done: make(chan struct{}), quit: make(chan struct{}),
 	}
 	go c.run()
@@ -127,6 +129,9 @@ func (c *committer) batch(batch []*write) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.limit)
 	defer cancel()
 	err, bad := c.transaction(ctx, live)
+	if !bad {
+		c.ill.note(err)
+	}
 	if err == nil || !bad || len(live) == 1 {
 		for _, w := range live {
 			w.err <- err
@@ -135,7 +140,10 @@ func (c *committer) batch(batch []*write) {
 	}
 	// One of them cannot be written. Rolled back, so each gets a transaction of its own.
 	for _, w := range live {
-		err, _ := c.transaction(ctx, []*write{w})
+		err, bad := c.transaction(ctx, []*write{w})
+		if !bad {
+			c.ill.note(err)
+		}
 		w.err <- err
 	}
 }

@@ -10,28 +10,31 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
 // db is the rows. Statements are written with ? for their parameters, in the SQL that SQLite and PostgreSQL
-// have in common.
+// have in common, and @now for the clock of the database in milliseconds, which is one for all nodes.
 type db struct {
 	write *sql.DB
 	read  *sql.DB       // the same as write for PostgreSQL
 	pool  *pgxpool.Pool // nil for SQLite
 	path  string        // of the SQLite file
 
-	hot map[string]*sql.Stmt // of write, made once by prepare
+	hot   map[string]*sql.Stmt // of write, made once by prepare
+	bound sync.Map             // statements as the database wants them, by how they are written here
 }
 
 // openDB opens the database of a URL: postgres://…, or sqlite:PATH.
 func openDB(ctx context.Context, rawURL string) (*db, error) {
 	if path, ok := strings.CutPrefix(rawURL, "sqlite:"); ok {
-		return openSQLite(ctx, strings.TrimPrefix(path, "//"))
+		return openSQLite(ctx, strings.TrimPrefix(path, "//"), "")
 	}
 	if strings.HasPrefix(rawURL, "postgres://") || strings.HasPrefix(rawURL, "postgresql://") {
 		return openPostgres(ctx, rawURL)
@@ -42,7 +45,7 @@ func openDB(ctx context.Context, rawURL string) (*db, error) {
 
 // openSQLite opens a file in WAL mode with synchronous FULL: a commit is on disk when it returns. All writes
 // go through one connection, since SQLite has one writer at a time anyway.
-func openSQLite(ctx context.Context, path string) (*db, error) {
+func openSQLite(ctx context.Context, path, pragmas string) (*db, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
@@ -53,7 +56,7 @@ func openSQLite(ctx context.Context, path string) (*db, error) {
 	}
 	dsn := func(extra string) string {
 		return "file:" + (&url.URL{Path: path}).EscapedPath() +
-			"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)" + extra
+			"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)&_pragma=cache_size(-32000)&_pragma=journal_size_limit(67108864)" + pragmas + extra
 	}
 	write, err := sql.Open("sqlite", dsn("&_txlock=immediate"))
 	if err != nil {
@@ -83,6 +86,10 @@ func openPostgres(ctx context.Context, rawURL string) (*db, error) {
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "postreeve"
 	}
+	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error { // a 250 is worth a commit on disk
+		_, err := c.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
+		return err
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -110,11 +117,23 @@ func (d *db) close() error {
 	return errors.Join(errs...)
 }
 
-// bind turns ? into the parameters of the database.
+// bind turns ? and @now into what the database calls them.
 func (d *db) bind(query string) string {
-	if d.pool == nil || !strings.Contains(query, "?") {
-		return query
+	if q, ok := d.bound.Load(query); ok {
+		return q.(string)
 	}
+	q := d.translate(query)
+	if len(query) < 1000 && !strings.Contains(query, "LIMIT ") { // there are few of those
+		d.bound.Store(query, q)
+	}
+	return q
+}
+
+func (d *db) translate(query string) string {
+	if d.pool == nil {
+		return strings.ReplaceAll(query, "@now", "CAST(unixepoch('subsec') * 1000 AS INTEGER)")
+	}
+	query = strings.ReplaceAll(query, "@now", "(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
 	var b strings.Builder
 	n := 0
 	for i := range len(query) {
@@ -173,7 +192,7 @@ func (d *db) prepare(ctx context.Context, queries ...string) error {
 		return nil
 	}
 	for _, q := range queries {
-		s, err := d.write.PrepareContext(ctx, q)
+		s, err := d.write.PrepareContext(ctx, d.bind(q))
 		if err != nil {
 			return fmt.Errorf("store: %w in %s", err, q)
 		}
@@ -186,6 +205,15 @@ func (d *db) prepare(ctx context.Context, queries ...string) error {
 func (d *db) locked() string {
 	if d.pool != nil {
 		return " FOR UPDATE SKIP LOCKED"
+	}
+	return ""
+}
+
+// lock is the clause that has a SELECT wait for other nodes that work on the rows, and keeps them off until the
+// transaction ends.
+func (d *db) lock() string {
+	if d.pool != nil {
+		return " FOR UPDATE"
 	}
 	return ""
 }

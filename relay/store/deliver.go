@@ -15,15 +15,26 @@ import (
 	"github.com/postreeve/postreeve/verdict"
 )
 
-// claim takes the oldest rows of a destination that are due, for this node.
+// free is the condition that nobody works on a row. A claim that ends later than claims do was made by a clock
+// that was wrong.
+const free = "(claimed < @now OR claimed > @now + ?)"
+
+// claim takes the oldest rows of a destination that are due, for this node. A row that somebody asked to be
+// tried now is asked for once.
 func (s *Store) claim(ctx context.Context, domain string, most int) ([]Queued, error) {
+	now := time.Now()
+	return s.claimRows(ctx, "domain = ? AND (due <= ? OR due > ?)", "at, id", most, domain, millis(now), millis(now.Add(insane)))
+}
+
+// claimRows takes rows that wait and are nobody's. ctx should not end: else it may not be known what was taken.
+func (s *Store) claimRows(ctx context.Context, cond, order string, most int, args ...any) ([]Queued, error) {
 	var out []Queued
+	args = slices.Concat([]any{s.config.claim().Milliseconds(), s.claimant, millis(time.Now())}, args, []any{2 * s.config.claim().Milliseconds(), most})
 	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
 		out = out[:0]
-		now := time.Now()
-		rows, err := t.query(ctx, `UPDATE queued SET claimed = ?, claimant = ? WHERE id IN (
- SELECT id FROM queued WHERE domain = ? AND state = 'waiting' AND due <= ? AND claimed < ? ORDER BY at, id LIMIT ?`+s.db.locked()+`)
- RETURNING `+queuedColumns, millis(now.Add(claimTime)), s.config.Node, domain, millis(now), millis(now), most)
+		rows, err := t.query(ctx, `UPDATE queued SET claimed = @now + ?, claimant = ?, due = CASE WHEN due = 0 THEN ? ELSE due END WHERE id IN (
+ SELECT id FROM queued WHERE state = 'waiting' AND `+cond+` AND `+free+` ORDER BY `+order+` LIMIT ?`+s.db.locked()+`)
+ RETURNING `+queuedColumns, args...)
 		if err != nil {
 			return err
 		}
@@ -51,10 +62,11 @@ func (s *Store) unclaim(ctx context.Context, list []Queued, due time.Time) {
 	}
 	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
 		for _, q := range list {
+			stmt, args := "UPDATE queued SET claimed = 0, claimant = '' WHERE id = ? AND claimant = ?", []any{q.ID, s.claimant}
 			if !due.IsZero() {
-				q.Due = due
+				stmt, args = "UPDATE queued SET claimed = 0, claimant = '', due = ? WHERE id = ? AND claimant = ?", []any{millis(due), q.ID, s.claimant}
 			}
-			if _, err := t.exec(ctx, "UPDATE queued SET claimed = 0, claimant = '', due = ? WHERE id = ? AND claimant = ?", millis(q.Due), q.ID, s.config.Node); err != nil {
+			if _, err := t.exec(ctx, stmt, args...); err != nil {
 				return err
 			}
 		}
@@ -72,9 +84,13 @@ func (s *Store) renew(ctx context.Context) error {
 		return nil
 	}
 	return s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
-		until := millis(time.Now().Add(claimTime))
-		for _, id := range ids {
-			if _, err := t.exec(ctx, renewClaim, until, id, s.config.Node); err != nil {
+		for some := range slices.Chunk(ids, 500) {
+			args := []any{s.config.claim().Milliseconds(), s.claimant}
+			for _, id := range some {
+				args = append(args, id)
+			}
+			_, err := t.exec(ctx, "UPDATE queued SET claimed = @now + ? WHERE claimant = ? AND id IN (?"+strings.Repeat(", ?", len(some)-1)+")", args...)
+			if err != nil {
 				return err
 			}
 		}
@@ -82,10 +98,16 @@ func (s *Store) renew(ctx context.Context) error {
 	})
 }
 
-const renewClaim = "UPDATE queued SET claimed = ? WHERE id = ? AND claimant = ?"
+// freeClaims ends all claims, where it is known that nobody else works here.
+func (s *Store) freeClaims(ctx context.Context) error {
+	return s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+		_, err := t.exec(ctx, "UPDATE queued SET claimed = 0, claimant = '' WHERE claimed <> 0")
+		return err
+	})
+}
 
 // attempt tries to deliver one row, and writes down what came of it.
-func (s *Store) attempt(ctx context.Context, dir relay.Directory, q Queued) result {
+func (s *Store) attempt(ctx context.Context, q Queued) result {
 	fresh := len(q.envelope.To) > 0
 	if !fresh {
 		full, err := s.QueuedMessage(ctx, q.ID)
@@ -96,8 +118,7 @@ func (s *Store) attempt(ctx context.Context, dir relay.Directory, q Queued) resu
 			s.setAside(ctx, q, err)
 			return useless
 		case err != nil:
-			s.failed(ctx, q, err)
-			return useless
+			return s.failed(ctx, q, err)
 		}
 		q = full
 	}
@@ -110,8 +131,8 @@ func (s *Store) attempt(ctx context.Context, dir relay.Directory, q Queued) resu
 			e.To = append(e.To, r)
 		}
 	}
-	if !q.Expires.After(time.Now()) {
-		return s.settleQueued(ctx, q, open, nil, errExpired)
+	if len(open) == 0 || !q.Expires.After(time.Now()) {
+		return max(useless, s.settleQueued(ctx, q, open, nil, errExpired)) // says nothing about the hop
 	}
 	body, err := s.bodies.Get(ctx, q.body)
 	switch {
@@ -119,14 +140,12 @@ func (s *Store) attempt(ctx context.Context, dir relay.Directory, q Queued) resu
 		s.setAside(ctx, q, err)
 		return useless
 	case err != nil:
-		s.failed(ctx, q, err)
-		return useless
+		return s.failed(ctx, q, err)
 	}
 	watched := &watchedSource{Source: body}
-	hop, err := s.hop(ctx, dir, q.Domain)
+	hop, err := s.hop(ctx, q.Domain)
 	if err != nil {
-		s.settleQueued(ctx, q, open, nil, err)
-		return away
+		return s.settleQueued(ctx, q, open, nil, err)
 	}
 	dctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
 	receipts, err := hop.Deliver(dctx, e, watched)
@@ -136,22 +155,26 @@ func (s *Store) attempt(ctx context.Context, dir relay.Directory, q Queued) resu
 		return useless
 	}
 	if ctx.Err() != nil && err != nil {
-		s.unclaim(context.WithoutCancel(ctx), []Queued{q}, q.Due) // we stop; nobody's fault
+		s.unclaim(context.WithoutCancel(ctx), []Queued{q}, time.Time{}) // we stop; nobody's fault
 		return useless
 	}
 	if err == nil && len(receipts) != len(e.To) {
 		err = fmt.Errorf("the next hop gave %d receipts for %d recipients", len(receipts), len(e.To))
 	}
-	return s.settleQueued(context.WithoutCancel(ctx), q, open, receipts, err)
+	return s.settleQueued(ctx, q, open, receipts, err)
 }
 
 // hop finds where a destination is today.
-func (s *Store) hop(ctx context.Context, dir relay.Directory, domain string) (relay.NextHop, error) {
+func (s *Store) hop(ctx context.Context, domain string) (relay.NextHop, error) {
+	dir, bounces := s.deliveries.hops()
 	if domain == bounceDomain {
-		if s.bounces == nil {
-			return nil, errors.New("no way for bounces is configured")
+		if bounces == nil {
+			return nil, errors.New("no way for notices is configured")
 		}
-		return s.bounces, nil
+		return bounces, nil
+	}
+	if dir == nil {
+		return nil, errors.New("the store does not run")
 	}
 	d, err := dir.Lookup(ctx, domain)
 	if err != nil {
@@ -165,115 +188,11 @@ func (s *Store) hop(ctx context.Context, dir relay.Directory, domain string) (re
 
 var errExpired = &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 4, 7}, Text: "the message could not be delivered in time"}
 
-// settleQueued writes down what became of the open recipients: those that are done leave, those that failed
-// are told to the sender, and for the rest there is another time.
-func (s *Store) settleQueued(ctx context.Context, q Queued, open []int, receipts []relay.Receipt, err error) result {
-	now := time.Now()
-	r := went
-	var dead []failure
-	left, last := 0, ""
-	states := make([]settled, len(open))
-	for i, n := range open {
-		reply, host := replyOf(receipts, i, err)
-		detail := text(strings.TrimSpace(host+" "+reply.Error()), 512)
-		switch {
-		case reply.Code/100 == 2:
-			states[i] = settled{StateDelivered, detail}
-		case reply.Code >= 500:
-			states[i] = settled{StateFailed, detail}
-			dead = append(dead, failure{q.envelope.To[n], reply, host})
-		default:
-			states[i] = settled{StateWaiting, detail}
-			left++
-			last, r = detail, refused
-			if err != nil || reply.Code == 421 {
-				r = away
-			}
-		}
-	}
-	bounce := s.bounce(q, dead, now)
-	if bounce != nil {
-		if perr := s.bodies.Put(ctx, bounce.body, bounce.source); perr != nil {
-			s.failed(ctx, q, fmt.Errorf("the notice of failure cannot be stored: %w", perr))
-			return r
-		}
-	}
-	werr := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
-		for i, n := range open {
-			if err := s.settleRecipient(ctx, t, q, n, states[i], left, now); err != nil {
-				return err
-			}
-		}
-		if bounce != nil {
-			if err := bounce.insert(ctx, t); err != nil {
-				return err
-			}
-		}
-		if left > 0 {
-			due := now.Add(retryAfter(q.Attempts + 1))
-			if r == away {
-				due = now // the destination waits, not the message
-			}
-			_, err := t.exec(ctx, retryQueued, millis(due), text(last, 512), q.ID)
-			return err
-		}
-		if _, err := t.exec(ctx, deleteQueuedRecipients, q.ID); err != nil {
-			return err
-		}
-		_, err := t.exec(ctx, deleteQueued, q.ID)
-		return err
-	})
-	if werr != nil {
-		// It may be delivered again, by whoever gets the claim when it has ended.
-		s.config.Log.Error("what became of a queued message cannot be written down", "id", q.ID, "error", werr)
-		return r
-	}
-	if left == 0 {
-		s.deleteBody(ctx, q.body)
-	}
-	if bounce != nil {
-		s.wake(bounceDomain, now)
-	}
-	return r
-}
-
-const (
-	retryQueued        = "UPDATE queued SET attempts = attempts + 1, due = ?, claimed = 0, claimant = '', last = ? WHERE id = ?"
-	settleOneRecipient = "UPDATE queued_recipient SET state = ?, at = ?, detail = ? WHERE queued = ? AND n = ?"
-)
-
-func (s *Store) settleRecipient(ctx context.Context, t *tx, q Queued, n int, what settled, left int, now time.Time) error {
-	if left > 0 { // else its row goes
-		if _, err := t.exec(ctx, settleOneRecipient, what.state, millis(now), what.detail, q.ID, n); err != nil {
-			return err
-		}
-	}
-	if what.state == StateWaiting {
-		return nil
-	}
-	_, err := t.exec(ctx, insertEvent, q.ID, millis(now), what.state, "", text(q.envelope.To[n].Address+": "+what.detail, 512))
-	return err
-}
-
-// replyOf is what the hop said about the i-th recipient.
-func replyOf(receipts []relay.Receipt, i int, err error) (*relay.Reply, string) {
-	if err != nil {
-		var r *relay.Reply
-		if errors.As(err, &r) {
-			return r, ""
-		}
-		return &relay.Reply{Code: 451, Enhanced: relay.EnhancedCode{4, 4, 1}, Text: err.Error()}, ""
-	}
-	if receipts[i].Reply == nil {
-		return &relay.Reply{Code: 451, Enhanced: relay.EnhancedCode{4, 3, 0}, Text: "the next hop gave no reply"}, receipts[i].Host
-	}
-	return receipts[i].Reply, receipts[i].Host
-}
-
 // failed puts a row back for later, for reasons of our own.
-func (s *Store) failed(ctx context.Context, q Queued, why error) {
+func (s *Store) failed(ctx context.Context, q Queued, why error) result {
 	s.config.Log.Error("a queued message cannot be delivered now", "id", q.ID, "error", why)
 	s.unclaim(context.WithoutCancel(ctx), []Queued{q}, time.Now().Add(retryAfter(q.Attempts+1)))
+	return broken
 }
 
 // setAside keeps a row that cannot be delivered as it is, and that nobody must delete, out of the way.

@@ -25,9 +25,25 @@ type failure struct {
 	host  string
 }
 
+// said is the reply without its cause, which is for our log alone.
+func said(r *relay.Reply) string {
+	public := *r
+	public.Err = nil
+	return public.Error()
+}
+
+// said is the line about the recipient for people.
+func (f failure) said() string {
+	if f.host == "" {
+		return said(f.reply)
+	}
+	return f.host + " said: " + said(f.reply)
+}
+
 // notice is a message of ours about another one, on its way into the queue.
 type notice struct {
 	id, body string
+	domain   string // empty: by the way of bounces
 	source   verdict.Source
 	envelope verdict.Envelope
 	at       time.Time
@@ -36,32 +52,32 @@ type notice struct {
 
 // bounce makes the notice that recipients will not get the message (RFC 3461 section 6, RFC 3464). Nil if
 // there is nobody to tell: the null sender is never told anything, and who asked for NOTIFY=NEVER is not.
-func (s *Store) bounce(q Queued, dead []failure, now time.Time) *notice {
+func (s *Store) bounce(ctx context.Context, q Queued, dead []failure, now time.Time) *notice {
 	dead = slices.DeleteFunc(slices.Clone(dead), func(f failure) bool {
 		return len(f.to.Notify) > 0 && !slices.ContainsFunc(f.to.Notify, func(n string) bool { return strings.EqualFold(n, "FAILURE") })
 	})
 	if len(dead) == 0 || q.envelope.From == "" {
 		return nil
 	}
-	return s.notice(q, dead, now, "failed", "Undelivered mail returned to sender",
+	return s.notice(ctx, q, dead, now, "failed", "Undelivered mail returned to sender",
 		"Your message could not be delivered to the recipients below. It will not be tried again.")
 }
 
 // delayNotice makes the notice that a message is late.
-func (s *Store) delayNotice(q Queued, late []failure, now time.Time) *notice {
+func (s *Store) delayNotice(ctx context.Context, q Queued, late []failure, now time.Time) *notice {
 	late = slices.DeleteFunc(slices.Clone(late), func(f failure) bool {
 		return len(f.to.Notify) > 0 && !slices.ContainsFunc(f.to.Notify, func(n string) bool { return strings.EqualFold(n, "DELAY") })
 	})
 	if len(late) == 0 || q.envelope.From == "" {
 		return nil
 	}
-	return s.notice(q, late, now, "delayed", "Delayed mail (still being retried)",
+	return s.notice(ctx, q, late, now, "delayed", "Delayed mail (still being retried)",
 		"Your message has not been delivered yet to the recipients below. You need not send it again: it is tried until "+q.Expires.Format(time.RFC1123Z)+".")
 }
 
-func (s *Store) notice(q Queued, list []failure, now time.Time, action, subject, text string) *notice {
+func (s *Store) notice(ctx context.Context, q Queued, list []failure, now time.Time, action, subject, text string) *notice {
 	var head []byte
-	if body, err := s.bodies.Get(context.Background(), q.body); err == nil {
+	if body, err := s.bodies.Get(ctx, q.body); err == nil {
 		head = headerOf(body)
 	}
 	n := &notice{id: strings.ToLower(rand.Text()[:16]), body: newKey(now), at: now, expires: now.Add(s.config.QueuedFor)}
@@ -119,7 +135,7 @@ func (s *Store) report(q Queued, list []failure, now time.Time, id, action, subj
 	b.WriteString("\r\n--" + boundary + "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n")
 	fmt.Fprintf(&b, "This is the mail gateway at %s.\r\n\r\n%s\r\n\r\n", host, text)
 	for _, f := range list {
-		fmt.Fprintf(&b, "<%s>: %s\r\n", oneLine(f.to.Address), oneLine(strings.TrimSpace(f.host+" said: "+f.reply.Error())))
+		fmt.Fprintf(&b, "<%s>: %s\r\n", oneLine(f.to.Address), oneLine(f.said()))
 	}
 
 	utf8 := q.envelope.UTF8
@@ -139,7 +155,7 @@ func (s *Store) report(q Queued, list []failure, now time.Time, id, action, subj
 		field("Status", status(f.reply, action))
 		if host, _, _ := strings.Cut(f.host, ":"); host != "" {
 			field("Remote-MTA", "dns; "+oneLine(host))
-			field("Diagnostic-Code", "smtp; "+oneLine(f.reply.Error()))
+			field("Diagnostic-Code", "smtp; "+oneLine(said(f.reply)))
 		}
 		field("Last-Attempt-Date", now.Format(time.RFC1123Z))
 		if action == "delayed" {
@@ -180,8 +196,13 @@ func oneLine(s string) string {
 
 // insert writes the row of the notice.
 func (n *notice) insert(ctx context.Context, t *tx) error {
-	if _, err := t.exec(ctx, insertQueued, n.id, millis(n.at), millis(n.expires), bounceDomain, "", packEnvelope(n.envelope), n.source.Size(), n.body,
-		millis(n.at), 0, ""); err != nil {
+	q := Queued{
+		ID: n.id, At: n.at, Expires: n.expires, Domain: cmp.Or(n.domain, bounceDomain), Size: n.source.Size(), Due: n.at, envelope: n.envelope, body: n.body,
+	}
+	// Written again after a commit of which nobody knew whether it was made.
+	if res, err := t.exec(ctx, insertQueued+" ON CONFLICT (id) DO NOTHING", q.row()...); err != nil {
+		return err
+	} else if made, err := res.RowsAffected(); err != nil || made == 0 {
 		return err
 	}
 	_, err := t.exec(ctx, insertQueuedRecipient, n.id, 0, text(n.envelope.To[0].Address, 512), millis(n.at))

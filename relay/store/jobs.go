@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,7 +28,7 @@ type jobs struct {
 	db     *sql.DB // of SQLite: a file of its own, or the committer would wait for it
 
 	mu    sync.Mutex
-	woken map[string]time.Time // destinations, and when their job runs
+	woken map[string]time.Time // destinations, and when a job was last made for them
 }
 
 // deliverArgs is the job of one destination.
@@ -63,9 +64,6 @@ type deliverWorker struct {
 // Work feeds the destination's lane on this node, and comes back for what is not due yet.
 func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) error {
 	domain := job.Args.Domain
-	if j := w.s.jobs.Load(); j != nil {
-		j.forget(domain)
-	}
 	until, err := w.s.deliveries.feed(ctx, domain)
 	if err != nil {
 		return err
@@ -77,18 +75,17 @@ func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) e
 	if until.After(next) {
 		next = until
 	}
-	return river.JobSnooze(max(time.Second, min(time.Until(next), 5*time.Minute)))
+	return river.JobSnooze(max(lookEvery, min(time.Until(next), 5*time.Minute)))
 }
 
-// nextDue is when the next row of a destination is due, or zero without rows. What is claimed counts when its
-// claim ends.
+// nextDue is when the next row of a destination is due, or zero without rows.
 func (s *Store) nextDue(ctx context.Context, domain string) (time.Time, error) {
 	var due sql.NullInt64
-	err := s.db.queryRow(ctx, "SELECT MIN(CASE WHEN claimed > due THEN claimed ELSE due END) FROM queued WHERE domain = ? AND state = 'waiting'", domain).Scan(&due)
+	err := s.db.queryRow(ctx, "SELECT MIN(due) FROM queued WHERE domain = ? AND state = 'waiting'", domain).Scan(&due)
 	if err != nil || !due.Valid {
 		return time.Time{}, err
 	}
-	return fromMillis(due.Int64), nil
+	return time.UnixMilli(due.Int64), nil
 }
 
 type taskWorker struct {
@@ -120,11 +117,14 @@ func (s *Store) openJobs(ctx context.Context, tasks []Task) (*jobs, error) {
 		return j, setUp(ctx, j, s, riverpgxv5.New(s.db.pool), tasks)
 	}
 	path := filepath.Join(filepath.Dir(s.db.path), "jobs.db")
-	d, err := openSQLite(ctx, path)
+	// Nobody else may open it while this process runs: on SQLite there is one that delivers.
+	d, err := openSQLite(ctx, path, "&_pragma=locking_mode(EXCLUSIVE)")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("store: is another process running on this database? %w", err)
 	}
-	d.read.Close()
+	if err := d.read.Close(); err != nil {
+		return nil, errors.Join(err, d.write.Close())
+	}
 	j.db = d.write
 	if err := setUp(ctx, j, s, riversqlite.New(d.write), tasks); err != nil {
 		return nil, errors.Join(err, d.write.Close())
@@ -157,7 +157,7 @@ func setUp[T any](ctx context.Context, j *jobs, s *Store, driver riverdriver.Dri
 	river.AddWorker(workers, &deliverWorker{s: s})
 	river.AddWorker(workers, &taskWorker{s: s, tasks: do})
 	client, err := river.NewClient(driver, &river.Config{
-		ID:     s.config.Node + "-" + s.instance,
+		ID:     strings.ReplaceAll(s.claimant, "/", "-"),
 		Logger: log, Workers: workers, PeriodicJobs: periodic,
 		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 20}, "tasks": {MaxWorkers: 4}},
 		// On SQLite all of this is one process: asking often costs little.
@@ -204,11 +204,11 @@ func (s *Store) wake(domain string, at time.Time) {
 		return // nobody delivers here: another node does, or this one at its start
 	}
 	j.mu.Lock()
-	if when, ok := j.woken[domain]; ok && !when.After(at) && time.Since(when) < 10*time.Second {
+	if when, ok := j.woken[domain]; ok && time.Since(when) < lookEvery {
 		j.mu.Unlock()
-		return
+		return // this node looks by itself, see look
 	}
-	j.woken[domain] = at
+	j.woken[domain] = time.Now()
 	j.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,10 +14,11 @@ import (
 // deliveries are what this node is delivering, by destination. Rows that are here are claimed by this node,
 // and the claims are renewed as long as they are.
 type deliveries struct {
-	s   *Store
-	dir relay.Directory
+	s *Store
 
 	mu      sync.Mutex
+	dir     relay.Directory
+	bounces relay.NextHop
 	running bool
 	lanes   map[string]*lane
 	have    int // rows here, and those reserved
@@ -44,14 +47,14 @@ const (
 	manyRefusals    = 20 // temporary refusals of single messages in a row are about the hop
 )
 
-// backoff is how long a destination is left alone after so many failures: 15 s, doubled each time up to an
-// hour, a quarter more or less, so that not all nodes come back at the same moment.
-func backoff(failures int) time.Duration {
-	d := time.Hour
-	if failures < 9 {
-		d = 15 * time.Second << (failures - 1)
-	}
-	d = min(d, time.Hour)
+// firstPause is how long a destination is left alone after a failure.
+const firstPause = 5 * time.Second
+
+// backoff is how long a destination is left alone after so many failures: first, 5 s, doubled each time up to two
+// minutes, a quarter more or less, so that not all nodes come back at the same moment. What comes back is one
+// message, so that a hop that is up again is soon found out and a hop that is not is not bothered.
+func backoff(first time.Duration, failures int) time.Duration {
+	d := min(24*first, first<<min(max(1, failures)-1, 5))
 	return d*3/4 + rand.N(d/2)
 }
 
@@ -59,16 +62,18 @@ func backoff(failures int) time.Duration {
 func retryAfter(attempts int) time.Duration {
 	d := 2 * time.Hour
 	if attempts < 8 {
-		d = time.Minute << (attempts - 1)
+		d = min(d, time.Minute<<(max(1, attempts)-1))
 	}
-	d = min(d, 2*time.Hour)
 	return d*3/4 + rand.N(d/2)
 }
 
-func (d *deliveries) start(ctx context.Context, dir relay.Directory) {
+// insane is how far in the future no time of a row can be unless the clock was wrong when it was written.
+const insane = 3 * time.Hour
+
+func (d *deliveries) start(ctx context.Context, c RunConfig) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.running, d.ctx, d.dir = true, ctx, dir
+	d.running, d.ctx, d.dir, d.bounces = true, ctx, c.Directory, c.Bounces
 	d.lanes, d.ids, d.have = make(map[string]*lane), make(map[string]bool), 0
 }
 
@@ -109,16 +114,14 @@ func (d *deliveries) cancel() {
 // add takes a row for which there is room.
 func (d *deliveries) add(q Queued) {
 	d.mu.Lock()
-	if !d.running {
+	l := d.lane(q.Domain)
+	if !d.running || time.Now().Before(l.pause) { // since there was room
 		d.have--
-		ctx := d.ctx
+		ctx := context.WithoutCancel(d.ctx)
 		d.mu.Unlock()
-		if ctx != nil {
-			d.s.unclaim(context.WithoutCancel(ctx), []Queued{q}, time.Time{})
-		}
+		d.s.unclaim(ctx, []Queued{q}, time.Time{})
 		return
 	}
-	l := d.lane(q.Domain)
 	l.waiting = append(l.waiting, q)
 	d.ids[q.ID] = true
 	d.dispatch(l)
@@ -134,6 +137,23 @@ func (d *deliveries) lane(name string) *lane {
 	return l
 }
 
+// paused says whether a destination is left alone by this node.
+func (d *deliveries) paused(name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := d.lanes[name]
+	return l != nil && time.Now().Before(l.pause)
+}
+
+// hurry ends the pause of a destination: a person asked for an attempt.
+func (d *deliveries) hurry(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l := d.lanes[name]; l != nil && d.running {
+		l.pause = time.Time{}
+	}
+}
+
 // dispatch starts what may start. The caller holds the lock.
 func (d *deliveries) dispatch(l *lane) {
 	for d.running && l.active < l.limit && len(l.waiting) > 0 && !time.Now().Before(l.pause) {
@@ -141,7 +161,7 @@ func (d *deliveries) dispatch(l *lane) {
 		l.waiting[0] = Queued{}
 		l.waiting = l.waiting[1:]
 		l.active++
-		d.work.Go(func() { d.done(l, q, d.s.attempt(d.ctx, d.dir, q)) })
+		d.work.Go(func() { d.done(l, q, d.s.attempt(d.ctx, q)) })
 	}
 	if d.running && !l.refilling && len(l.waiting) < laneRoom/4 && l.active > 0 && !time.Now().Before(l.pause) {
 		l.refilling = true
@@ -157,6 +177,7 @@ const (
 	refused               // a temporary refusal of this message
 	away                  // the hop does not answer
 	useless               // nothing was tried
+	broken                // nothing was tried, since we ourselves cannot
 )
 
 // done takes the result of an attempt.
@@ -175,19 +196,28 @@ func (d *deliveries) done(l *lane, q Queued, r result) {
 		}
 	}
 	var rest []Queued
-	pause := time.Time{}
-	if r == away && !time.Now().Before(l.pause) { // of those that fail together only the first counts
+	var wait time.Duration
+	failures := 0
+	if (r == away || r == broken) && !time.Now().Before(l.pause) { // of those that fail together only the first counts
 		l.failures++
 		l.refusals, l.limit = 0, 1
-		l.pause = time.Now().Add(backoff(l.failures))
-		pause = l.pause
+		wait, failures = backoff(cmp.Or(d.s.config.pauseFor, firstPause), l.failures), l.failures
+		l.pause = time.Now().Add(time.Hour) // until the rest is given back: else what is younger would be next
 		rest = d.empty(l)
 	}
 	d.dispatch(l)
 	d.mu.Unlock()
-	if !pause.IsZero() {
-		d.s.config.Log.Warn("next hop away: queue waits", "domain", l.name, "failures", l.failures, "until", pause.UTC().Format(time.RFC3339))
+	if wait > 0 {
 		d.s.unclaim(context.WithoutCancel(d.ctx), rest, time.Time{})
+		pause := time.Now().Add(wait)
+		d.mu.Lock()
+		l.pause = pause
+		d.mu.Unlock()
+		why := "next hop away: queue waits"
+		if r == broken {
+			why = "the store is in trouble: queue waits"
+		}
+		d.s.config.Log.Warn(why, "domain", l.name, "failures", failures, "until", pause.UTC().Format(time.RFC3339))
 		d.s.wake(l.name, pause)
 	}
 }
@@ -218,27 +248,42 @@ func (d *deliveries) refill(l *lane) {
 // destination is left alone, if it is.
 func (d *deliveries) feed(ctx context.Context, domain string) (until time.Time, err error) {
 	d.mu.Lock()
+	if !d.running {
+		d.mu.Unlock()
+		return time.Time{}, nil
+	}
 	l := d.lane(domain)
 	room := min(laneRoom-len(l.waiting), mostHere-d.have)
-	if time.Now().Before(l.pause) {
-		d.mu.Unlock()
-		return l.pause, nil
+	if l.failures > 0 {
+		room = min(room, laneConcurrency) // to see whether it is back
 	}
-	if !d.running || room <= 0 {
+	if until = l.pause; time.Now().Before(until) {
+		d.mu.Unlock()
+		return until, nil
+	}
+	if room <= 0 {
 		d.mu.Unlock()
 		return time.Time{}, nil
 	}
 	d.have += room
 	d.mu.Unlock()
-	rows, err := d.s.claim(ctx, domain, room)
+	rows, err := d.s.claim(context.WithoutCancel(ctx), domain, room) // whether it was made must be known
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.have -= room - len(rows)
+	d.have -= room
+	// A claim that ended because it was not renewed in time may be had again: it is still being worked on.
+	rows = slices.DeleteFunc(rows, func(q Queued) bool { return d.ids[q.ID] })
+	if !d.running || time.Now().Before(l.pause) {
+		d.mu.Unlock()
+		d.s.unclaim(context.WithoutCancel(ctx), rows, time.Time{})
+		return time.Time{}, err
+	}
+	d.have += len(rows)
 	for _, q := range rows {
 		d.ids[q.ID] = true
 	}
 	l.waiting = append(l.waiting, rows...)
 	d.dispatch(l)
+	d.mu.Unlock()
 	return time.Time{}, err
 }
 
@@ -251,4 +296,11 @@ func (d *deliveries) mine() []string {
 		out = append(out, id)
 	}
 	return out
+}
+
+// hop says where a destination is reached.
+func (d *deliveries) hops() (relay.Directory, relay.NextHop) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.dir, d.bounces
 }

@@ -93,7 +93,12 @@ func packReport(r *verdict.Report, m *verdict.Message) string {
 	if r == nil {
 		return "null"
 	}
-	return text(pack(reportRow{r, m.Auth}), 256<<10)
+	const most = 256 << 10
+	s := pack(reportRow{r, m.Auth})
+	if len(s) > most { // half a document would be none: the class and the author's authentication are kept
+		s = pack(reportRow{&verdict.Report{Class: r.Class, Took: r.Took}, m.Auth})
+	}
+	return text(s, most)
 }
 
 const insertMessage = `INSERT INTO message (id, at, node, tenant, domain, peer, origin, mail_from, author, subject, message_id,
@@ -105,6 +110,9 @@ const insertEvent = `INSERT INTO message_event (message, at, what, who, detail) 
 // RecordMessage writes the row of a message. It implements relay.Ledger: it is called when what became of the
 // message is settled and before the sender is told.
 func (s *Store) RecordMessage(ctx context.Context, d *relay.Domain, m *verdict.Message, o relay.Outcome) error {
+	if err := s.room.take(4096, 2); err != nil {
+		return fmt.Errorf("store: ledger: %w", err)
+	}
 	head := headlineOf(m)
 	to := m.Envelope.Addresses()
 	for i := range to {

@@ -54,12 +54,12 @@ const (
 	insertHeldRecipient = `INSERT INTO held_recipient (held, n, address, state, at, detail) VALUES (?, ?, ?, 'held', ?, '')`
 )
 
-// ErrFull says that the quarantine or the queue has reached its limit of bytes.
+// ErrFull says that the quarantine or the queue has reached its limit of bytes, or the disk its own.
 var ErrFull = errors.New("store: full")
 
 // Hold puts a message into quarantine. It implements relay.Holder. The id is that of the message.
 func (s *Store) Hold(ctx context.Context, d *relay.Domain, m *verdict.Message, r *verdict.Report) (string, error) {
-	if err := s.heldBytes.take(ctx, m.Size()); err != nil {
+	if err := firstError(s.room.take(m.Size(), 1), s.heldBytes.take(ctx, m.Size())); err != nil {
 		return "", fmt.Errorf("store: quarantine: %w", err)
 	}
 	now := time.Now()

@@ -132,6 +132,13 @@ func (s *Store) DeleteHeld(ctx context.Context, id, who string) error {
 		return err
 	}
 	err = s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+		var state string
+		if err := t.queryRow(ctx, "SELECT state FROM held WHERE id = ?"+s.db.lock(), id).Scan(&state); err != nil {
+			return notFound(err, "held message", id)
+		}
+		if err := t.uncertain(ctx, time.Now()); err != nil {
+			return err
+		}
 		res, err := t.exec(ctx, `UPDATE held SET state = 'deleted', body = '' WHERE id = ? AND state <> 'deleted'
  AND NOT EXISTS (SELECT 1 FROM held_recipient WHERE held = held.id AND state = 'releasing')`, id)
 		if err != nil {
@@ -148,9 +155,7 @@ func (s *Store) DeleteHeld(ctx context.Context, id, who string) error {
 	if err != nil || h.body == "" {
 		return err
 	}
-	if err := s.bodies.Delete(ctx, h.body); err != nil {
-		s.config.Log.Warn("a body was not deleted and will be swept", "body", h.body, "error", err)
-	}
+	s.deleteBody(ctx, h.body)
 	return nil
 }
 

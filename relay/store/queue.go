@@ -19,8 +19,8 @@ type Queued struct {
 	MailFrom   string            `json:"mail_from"`
 	Size       int64             `json:"size"`
 	Attempts   int               `json:"attempts"`
-	Due        time.Time         `json:"due"` // of the next attempt
-	Claimed    time.Time         `json:"claimed,omitzero"`
+	Due        time.Time         `json:"due,omitzero"`     // of the next attempt; zero: at once, somebody asked for it
+	Claimed    time.Time         `json:"claimed,omitzero"` // until when Claimant works on it
 	Claimant   string            `json:"claimant,omitempty"`
 	Warned     bool              `json:"warned,omitempty"` // the sender was told of the delay
 	State      string            `json:"state"`            // waiting, or aside: it cannot be read, and somebody has to look
@@ -49,17 +49,20 @@ const (
 
 const (
 	insertQueued = `INSERT INTO queued (id, at, expires, domain, mail_from, envelope, size, body, attempts, due, claimed, claimant, warned, state, last)
- VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, 0, 'waiting', '')`
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0, '', 0, 'waiting', '')`
+	insertClaimed = `INSERT INTO queued (id, at, expires, domain, mail_from, envelope, size, body, attempts, due, claimed, claimant, warned, state, last)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, @now + ?, ?, 0, 'waiting', '')`
 	insertQueuedRecipient = `INSERT INTO queued_recipient (queued, n, address, state, at, detail) VALUES (?, ?, ?, 'waiting', ?, '')`
 )
 
-// claimTime is how long a row is somebody's who works on it, before others may take it.
-const claimTime = 2 * time.Minute
+// claimTime is how long a row is somebody's who works on it, before others may take it. Claims are renewed four
+// times as often.
+const claimTime = time.Minute
 
 // Enqueue keeps a message until its next hop takes it. It implements relay.Queue. This node tries at once, as
 // long as it is not busy; the rest is the destination's job.
 func (s *Store) Enqueue(ctx context.Context, d *relay.Domain, m *verdict.Message, e verdict.Envelope, body verdict.Source) error {
-	if err := s.queuedBytes.take(ctx, body.Size()); err != nil {
+	if err := firstError(s.room.take(body.Size(), 1), s.queuedBytes.take(ctx, body.Size())); err != nil {
 		return fmt.Errorf("store: queue: %w", err)
 	}
 	now := time.Now()
@@ -79,21 +82,13 @@ func (s *Store) enqueue(ctx context.Context, domain, id string, e verdict.Envelo
 		return fmt.Errorf("store: queue: %w", err)
 	}
 	fresh := due.Equal(now) && s.deliveries.reserve(domain)
+	stmt, args := insertQueued, q.row()
 	if fresh {
-		q.Claimed, q.Claimant = now.Add(claimTime), s.config.Node
+		q.Claimant = s.claimant
+		stmt, args = insertClaimed, append(args, s.config.claim().Milliseconds(), q.Claimant)
 	}
-	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
-		if _, err := t.exec(ctx, insertQueued, q.ID, millis(q.At), millis(q.Expires), q.Domain, q.MailFrom, packEnvelope(e), q.Size, q.body,
-			millis(q.Due), millis(q.Claimed), q.Claimant); err != nil {
-			return err
-		}
-		for i, to := range e.Addresses() {
-			if _, err := t.exec(ctx, insertQueuedRecipient, q.ID, i, text(to, 512), millis(now)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	to := e.Addresses()
+	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error { return t.insertQueued(ctx, stmt, args, id, to, now) })
 	switch {
 	case err != nil && fresh:
 		s.deliveries.cancel()
@@ -104,6 +99,23 @@ func (s *Store) enqueue(ctx context.Context, domain, id string, e verdict.Envelo
 	}
 	if err != nil {
 		return fmt.Errorf("store: queue: %w", err)
+	}
+	return nil
+}
+
+// row is what insertQueued wants.
+func (q *Queued) row() []any {
+	return []any{q.ID, millis(q.At), millis(q.Expires), q.Domain, q.MailFrom, packEnvelope(q.envelope), q.Size, q.body, millis(q.Due)}
+}
+
+func (t *tx) insertQueued(ctx context.Context, stmt string, args []any, id string, to []string, now time.Time) error {
+	if _, err := t.exec(ctx, stmt, args...); err != nil {
+		return err
+	}
+	for i, a := range to {
+		if _, err := t.exec(ctx, insertQueuedRecipient, id, i, text(a, 512), millis(now)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -204,36 +216,38 @@ func (s *Store) QueuedBody(ctx context.Context, id string) (verdict.Source, erro
 	return s.bodies.Get(ctx, body)
 }
 
-// RetryQueued makes messages due now, and those that were set aside waiting again. With no id it is all of
-// them.
+// RetryQueued makes messages due now, also where their hop is being left alone, and those that were set aside
+// waiting again. With no id it is all of them.
 func (s *Store) RetryQueued(ctx context.Context, who string, ids ...string) (int, error) {
 	var n int64
 	domains := make(map[string]bool)
-	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+	err := s.committer.commit(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error {
 		n = 0
 		clear(domains)
 		object := "all"
 		for _, id := range orAll(ids) {
-			cond, args := "", []any{millis(time.Now())}
+			cond, args := "", []any(nil)
 			if id != "" {
-				cond, args, object = " WHERE id = ?", append(args, id), id
+				cond, args, object = " WHERE id = ?", []any{id}, id
 			}
-			rows, err := t.query(ctx, "UPDATE queued SET due = ?, state = 'waiting'"+cond+" RETURNING domain", args...)
+			rows, err := t.query(ctx, "UPDATE queued SET due = 0, state = 'waiting'"+cond+" RETURNING domain", args...)
 			if err != nil {
 				return err
 			}
+			found := false
 			for rows.Next() {
 				var d string
 				if err := rows.Scan(&d); err != nil {
 					return errors.Join(err, rows.Close())
 				}
 				domains[d] = true
+				found = true
 				n++
 			}
 			if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 				return err
 			}
-			if id != "" && n == 0 {
+			if id != "" && !found {
 				return fmt.Errorf("%w: no queued message %q", ErrNotFound, text(id, 64))
 			}
 			if err := t.audit(ctx, who, "queue.retry", object, ""); err != nil {
@@ -246,6 +260,7 @@ func (s *Store) RetryQueued(ctx context.Context, who string, ids ...string) (int
 		return 0, err
 	}
 	for d := range domains {
+		s.deliveries.hurry(d)
 		s.wake(d, time.Now())
 	}
 	return int(n), nil
@@ -266,7 +281,7 @@ func (s *Store) DropQueued(ctx context.Context, id, who string) error {
 	}
 	err = s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
 		now := millis(time.Now())
-		res, err := t.exec(ctx, "DELETE FROM queued WHERE id = ? AND claimed < ?", id, now)
+		res, err := t.exec(ctx, "DELETE FROM queued WHERE id = ? AND (claimed < @now OR claimed > @now + ?)", id, 2*s.config.claim().Milliseconds())
 		if err != nil {
 			return err
 		}

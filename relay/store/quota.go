@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// quota bounds the bytes of a table. The sum is read now and then; what this node adds in between is counted.
-// Other nodes can pass it by what they add in between.
+// quota bounds the bytes of a table. The sum is read now and then, by one while others go on; what this node
+// adds in between is counted. Other nodes can pass it by what they add in between.
 type quota struct {
 	db    *db
 	query string // the sum
 	most  int64
 
-	mu    sync.Mutex
-	known int64
-	added int64
-	read  time.Time
+	mu      sync.Mutex
+	known   int64
+	added   int64
+	read    time.Time // zero: never
+	reading bool
 }
 
 const quotaAge = 10 * time.Second
@@ -25,17 +26,32 @@ const quotaAge = 10 * time.Second
 // take counts n bytes. What is not kept in the end is given back by the next reading.
 func (q *quota) take(ctx context.Context, n int64) error {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if time.Since(q.read) > quotaAge {
+	if stale := q.read.IsZero() || time.Since(q.read) > quotaAge && !q.reading; stale {
+		q.reading = true
+		added := q.added
+		q.mu.Unlock()
 		var sum int64
-		if err := q.db.queryRow(ctx, q.query).Scan(&sum); err != nil {
+		err := q.db.queryRow(ctx, q.query).Scan(&sum)
+		q.mu.Lock()
+		q.reading = false
+		if err != nil {
+			q.mu.Unlock()
 			return err
 		}
-		q.known, q.added, q.read = sum, 0, time.Now()
+		// What was added while the sum was read may or may not be in it: it counts.
+		q.known, q.added, q.read = sum, max(0, q.added-added), time.Now()
 	}
+	defer q.mu.Unlock()
 	if q.known+q.added+n > q.most {
 		return fmt.Errorf("%w: %d bytes are kept, at most %d", ErrFull, q.known+q.added, q.most)
 	}
 	q.added += n
 	return nil
+}
+
+// used is how much of the limit is in use, as of the last reading.
+func (q *quota) used(ctx context.Context) (bytes, most int64, err error) {
+	var sum int64
+	err = q.db.queryRow(ctx, q.query).Scan(&sum)
+	return sum, q.most, err
 }

@@ -48,6 +48,9 @@ func (s *Store) Release(ctx context.Context, r Release) ([]HeldRecipient, error)
 	if h.State == StateDeleted {
 		return h.Recipients, fmt.Errorf("store: held message %s was deleted", r.ID)
 	}
+	if len(h.Envelope.To) != len(h.Recipients) {
+		return h.Recipients, fmt.Errorf("store: held message %s: its recipients are not those of its envelope", r.ID)
+	}
 	claimed, err := s.claimHeld(ctx, h, r)
 	if err != nil {
 		return h.Recipients, err
@@ -62,7 +65,7 @@ func (s *Store) Release(ctx context.Context, r Release) ([]HeldRecipient, error)
 	}
 	body, err := s.bodies.Get(ctx, h.body)
 	if err != nil { // not delivered, that is certain
-		return nil, errors.Join(err, s.settle(ctx, h, claimed, slices.Repeat([]settled{{StateHeld, "the body cannot be read"}}, len(claimed)), r.Who))
+		return h.Recipients, errors.Join(err, s.settle(context.WithoutCancel(ctx), h, claimed, slices.Repeat([]settled{{StateHeld, "the body cannot be read"}}, len(claimed)), r.Who))
 	}
 	dctx, cancel := context.WithTimeout(ctx, releaseTime)
 	receipts, derr := r.Deliver(dctx, h, e, body, s.Mark(h.ID))
@@ -99,9 +102,16 @@ func (s *Store) claimHeld(ctx context.Context, h Held, r Release) ([]int, error)
 		}
 	}
 	var claimed []int
-	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+	err := s.committer.commit(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error { // it must be known who was claimed
 		claimed = claimed[:0]
 		now := time.Now()
+		var state string
+		if err := t.queryRow(ctx, "SELECT state FROM held WHERE id = ?"+s.db.lock(), h.ID).Scan(&state); err != nil {
+			return notFound(err, "held message", h.ID)
+		}
+		if state == StateDeleted {
+			return fmt.Errorf("store: held message %s was deleted", h.ID)
+		}
 		// What somebody has been delivering for too long died with its node: nobody knows.
 		if _, err := t.exec(ctx, `UPDATE held_recipient SET state = 'uncertain', detail = 'the node that released it died' WHERE held = ? AND state = 'releasing' AND at < ?`,
 			h.ID, millis(now.Add(-2*releaseTime))); err != nil {
@@ -137,8 +147,6 @@ func addressList(to []HeldRecipient) string {
 	}
 	return strings.Join(out, ", ")
 }
-
-type settled struct{ state, detail string }
 
 // outcomes makes states of what the next hop said.
 func outcomes(e verdict.Envelope, receipts []relay.Receipt, err error) []settled {
@@ -196,14 +204,22 @@ func (s *Store) Mark(id string) string { return id + "." + s.sign("released", id
 const markAge = 48 * time.Hour
 
 // Released says whether m is a message that was released here, or on another node, and comes by again: mark is
-// one of ours, Message-ID is the same, and every recipient is one that it was released to of late.
+// one of ours, Message-ID and From are the same, and every recipient is one that it was released to of late.
 func (s *Store) Released(ctx context.Context, m *verdict.Message, mark string) bool {
-	id, sum, ok := strings.Cut(strings.TrimSpace(mark), ".")
-	if !ok || !hmac.Equal([]byte(sum), []byte(s.sign("released", id))) {
+	mark = strings.TrimSpace(mark)
+	dot := strings.LastIndexByte(mark, '.')
+	if dot < 0 {
+		return false
+	}
+	id, sum := mark[:dot], mark[dot+1:]
+	if !hmac.Equal([]byte(sum), []byte(s.sign("released", id))) {
 		return false
 	}
 	h, err := s.HeldMessage(ctx, id)
-	if err != nil || h.MessageID != headlineOf(m).messageID {
+	if err != nil {
+		return false
+	}
+	if head := headlineOf(m); h.MessageID != head.messageID || h.Author != head.author || len(m.Envelope.To) == 0 {
 		return false
 	}
 	for _, to := range m.Envelope.Addresses() {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -21,38 +20,125 @@ type RunConfig struct {
 	Tasks []Task
 }
 
+// stopTime is how long deliveries under way may take after Run's ctx has ended.
+const stopTime = time.Minute
+
 // Run delivers what is queued and does what is to be done now and then, until ctx ends; then it waits for
-// deliveries under way, a minute at most. It is called once. Without it the store only keeps.
-func (s *Store) Run(ctx context.Context, c RunConfig) error {
+// deliveries under way, a minute at most, and lets go of the rest. It is called once. Without it the store only
+// keeps. On SQLite a second process that runs on the same database is an error.
+func (s *Store) Run(ctx context.Context, c RunConfig) (err error) {
 	if c.Directory == nil {
 		return errors.New("store: Run without a Directory")
 	}
-	s.bounces, s.instance = c.Bounces, rand.Text()[:8]
+	if s.ran.Swap(true) {
+		return errors.New("store: Run is called once")
+	}
 	j, err := s.openJobs(ctx, c.Tasks)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, j.close()) }()
+	if s.db.pool == nil {
+		// jobs.db is locked by this process, so whoever had claims here is gone.
+		if err := s.freeClaims(ctx); err != nil {
+			return err
+		}
+	}
 	// Deliveries end a little later than ctx: what is under way may be finished.
 	dctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	s.deliveries.start(dctx, c.Directory)
+	s.deliveries.start(dctx, c)
 	s.jobs.Store(j)
 	if err := j.start(ctx); err != nil {
-		return errors.Join(fmt.Errorf("store: jobs: %w", err), j.close())
+		s.jobs.Store(nil)
+		s.deliveries.stop()
+		return fmt.Errorf("store: jobs: %w", err)
 	}
-	s.keepClaims(ctx)
+	kept := make(chan struct{})
+	kctx, release := context.WithCancel(dctx)
+	go func() {
+		defer close(kept)
+		s.keepClaims(kctx) // also while deliveries are being finished
+	}()
+	s.look(ctx)
 	s.jobs.Store(nil)
-	grace := time.AfterFunc(time.Minute, cancel)
+	grace := time.AfterFunc(stopTime, cancel)
 	defer grace.Stop()
 	s.deliveries.stop()
+	release()
+	<-kept
 	sctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
 	defer stop()
-	return errors.Join(j.stop(sctx), j.close())
+	if err := j.stop(sctx); err != nil {
+		return fmt.Errorf("store: jobs did not end in time: %w", err)
+	}
+	return nil
+}
+
+// lookEvery is how often a node looks for destinations that nobody serves.
+const lookEvery = 5 * time.Second
+
+// look serves, until ctx ends, what is due and nobody's: because it came while this node was busy, because a job
+// was lost, or because a node died. Jobs do the same, but they are of one clock and one leader; this is not.
+func (s *Store) look(ctx context.Context) {
+	tick := time.NewTicker(s.config.look())
+	defer tick.Stop()
+	for {
+		if err := s.serveDue(ctx); err != nil && ctx.Err() == nil {
+			s.config.Log.Warn("the queue cannot be read", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// dueDomains asks the index once for each destination, however many rows there are.
+const dueDomains = `WITH RECURSIVE d (name) AS (SELECT MIN(domain) FROM queued UNION ALL
+ SELECT (SELECT MIN(domain) FROM queued WHERE domain > d.name) FROM d WHERE d.name IS NOT NULL)
+ SELECT name, (SELECT MIN(due) FROM queued WHERE domain = d.name AND state = 'waiting'),
+ (SELECT MAX(due) FROM queued WHERE domain = d.name AND state = 'waiting') FROM d WHERE name IS NOT NULL`
+
+func (s *Store) serveDue(ctx context.Context) error {
+	rows, err := s.db.query(ctx, dueDomains)
+	if err != nil {
+		return err
+	}
+	now := millis(time.Now())
+	type todo struct {
+		domain string
+		asked  bool
+	}
+	var list []todo
+	for rows.Next() {
+		var domain string
+		var first, last *int64
+		if err := rows.Scan(&domain, &first, &last); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		if first != nil && (*first <= now || *last > now+insane.Milliseconds()) {
+			list = append(list, todo{domain, *first == 0})
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for _, t := range list {
+		if t.asked {
+			s.deliveries.hurry(t.domain)
+		}
+		if _, err := s.deliveries.feed(ctx, t.domain); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keepClaims renews claims until ctx ends.
 func (s *Store) keepClaims(ctx context.Context) {
-	tick := time.NewTicker(claimTime / 4)
+	tick := time.NewTicker(s.config.claim() / 4)
 	defer tick.Stop()
 	for {
 		select {

@@ -54,9 +54,10 @@ CREATE TABLE held ( -- the quarantine
   envelope   TEXT NOT NULL,
   client     TEXT NOT NULL, -- peer, origin, authentication
   report     TEXT NOT NULL,
-  body       TEXT NOT NULL,
+  body       TEXT NOT NULL, -- empty when deleted
   state      TEXT NOT NULL  -- held, released (to all), deleted
 );
+CREATE INDEX held_size ON held (state, size); -- the quota reads nothing but this
 CREATE INDEX held_at ON held (state, at);
 CREATE INDEX held_domain_at ON held (domain, state, at);
 CREATE INDEX held_expires ON held (state, expires);
@@ -71,6 +72,7 @@ CREATE TABLE held_recipient (
   PRIMARY KEY (held, n)
 );
 CREATE INDEX held_recipient_address ON held_recipient (address, held);
+CREATE INDEX held_recipient_releasing ON held_recipient (at) WHERE state = 'releasing';
 
 CREATE TABLE queued ( -- messages whose next hop is away
   id          TEXT PRIMARY KEY,
@@ -82,15 +84,16 @@ CREATE TABLE queued ( -- messages whose next hop is away
   size        BIGINT NOT NULL,
   body        TEXT NOT NULL,
   attempts    INTEGER NOT NULL,
-  due         BIGINT NOT NULL,
-  claimed     BIGINT NOT NULL, -- until when somebody works on it; 0: nobody
-  claimant    TEXT NOT NULL,
+  due         BIGINT NOT NULL, -- 0: somebody asked for an attempt now, also where the hop is left alone
+  claimed     BIGINT NOT NULL, -- until when somebody works on it, by the clock of the database; 0: nobody
+  claimant    TEXT NOT NULL,   -- node/run of the node
   warned      INTEGER NOT NULL,
   state       TEXT NOT NULL,   -- waiting, aside (cannot be read)
   last        TEXT NOT NULL    -- what the hop said
 );
 CREATE INDEX queued_due ON queued (domain, state, due);
-CREATE INDEX queued_at ON queued (at);
+CREATE INDEX queued_order ON queued (domain, at, id); -- oldest first
+CREATE INDEX queued_expires ON queued (expires, size);
 
 CREATE TABLE queued_recipient (
   queued  TEXT NOT NULL,

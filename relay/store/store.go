@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,8 +11,6 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
-
-	"github.com/postreeve/postreeve/relay"
 )
 
 // Config says where things are kept. The zero value but for Dir is one node on SQLite and files.
@@ -40,6 +39,11 @@ type Config struct {
 	QueuedFor time.Duration
 	// QueuedBytes is how much mail is queued at most, in all; Enqueue fails beyond it. 0 means 10 GiB.
 	QueuedBytes int64
+	// MinFree is how many bytes stay free on the disks of this node: with less, Hold and Enqueue fail, and with half
+	// of it the ledger does, so that what is kept can still be delivered and deleted. 0 means 64 MiB; negative: none.
+	MinFree int64
+	// WarnAfter is how long a message is queued before its sender is told that it is late, once. 0: never.
+	WarnAfter time.Duration
 	// LedgerFor is how long rows of the ledger and of the audit trail are kept; 0 means 90 days.
 	LedgerFor time.Duration
 
@@ -47,7 +51,12 @@ type Config struct {
 	Log *slog.Logger
 	// Step is asked before each write, with its name; an error makes the write fail. For tests.
 	Step func(name string) error
+
+	claimFor, lookFor, pauseFor time.Duration // for tests: 0 means claimTime, lookEvery and firstPause
 }
+
+func (c Config) claim() time.Duration { return cmp.Or(c.claimFor, claimTime) }
+func (c Config) look() time.Duration  { return cmp.Or(c.lookFor, lookEvery) }
 
 func (c Config) step(name string) error {
 	if c.Step == nil {
@@ -66,6 +75,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.HeldBytes = cmp.Or(c.HeldBytes, 10<<30)
 	c.QueuedFor = cmp.Or(c.QueuedFor, 5*24*time.Hour)
 	c.QueuedBytes = cmp.Or(c.QueuedBytes, 10<<30)
+	c.MinFree = cmp.Or(c.MinFree, 64<<20)
 	c.LedgerFor = cmp.Or(c.LedgerFor, 90*24*time.Hour)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -90,11 +100,12 @@ type Store struct {
 
 	deliveries *deliveries
 	jobs       atomic.Pointer[jobs] // while Run runs
-	bounces    relay.NextHop
-	instance   string
+	ran        atomic.Bool
+	claimant   string // of this run of this node, in rows that it works on
 
 	secret []byte // of the database, for signatures
 
+	room        *room
 	heldBytes   quota
 	queuedBytes quota
 }
@@ -111,7 +122,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 			return nil, err
 		}
 	}
-	s := &Store{config: c}
+	s := &Store{config: c, claimant: text(c.Node, 64) + "/" + rand.Text()[:8]}
 	if s.db, err = openDB(ctx, c.Database); err != nil {
 		return nil, err
 	}
@@ -124,28 +135,35 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err == nil {
 		err = s.openSecret(ctx)
 	}
-	if err != nil {
-		return nil, errors.Join(err, s.db.close())
+	if err == nil {
+		err = s.openMark(ctx)
 	}
-	s.committer = newCommitter(s.db, c.step)
+	if err != nil {
+		return nil, errors.Join(err, s.closeBodies(), s.db.close())
+	}
+	s.committer = newCommitter(s.db, c.step, c.Log)
 	s.deliveries = &deliveries{s: s}
-	s.heldBytes = quota{db: s.db, query: "SELECT COALESCE(SUM(size), 0) FROM held WHERE state = 'held'", most: c.HeldBytes}
-	s.queuedBytes = quota{db: s.db, query: "SELECT COALESCE(SUM(size), 0) FROM queued", most: c.QueuedBytes}
+	s.room = roomOf(c)
+	s.heldBytes = quota{db: s.db, query: "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM held WHERE state IN ('held', 'released')", most: c.HeldBytes}
+	s.queuedBytes = quota{db: s.db, query: "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM queued", most: c.QueuedBytes}
 	return s, nil
 }
 
 // Close writes what waits and closes the store. What is called afterwards fails.
 func (s *Store) Close() error {
 	s.committer.close()
-	var err error
+	return errors.Join(s.closeBodies(), s.db.close())
+}
+
+func (s *Store) closeBodies() error {
 	if c, ok := s.bodies.(interface{ close() error }); ok {
-		err = c.close()
+		return c.close()
 	}
-	return errors.Join(err, s.db.close())
+	return nil
 }
 
 // hotStatements are those that run for each message.
 var hotStatements = []string{
 	insertMessage, insertEvent, insertHeld, insertHeldRecipient,
-	insertQueued, insertQueuedRecipient, deleteQueued, deleteQueuedRecipients, retryQueued, settleOneRecipient, renewClaim,
+	insertQueued, insertClaimed, insertQueuedRecipient, deleteQueued, deleteQueuedRecipients, retryQueued, settleOneRecipient,
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -17,7 +16,7 @@ import (
 
 func open(t *testing.T, c store.Config) *store.Store {
 	t.Helper()
-	if c.Dir == "" {
+	if c.Dir == "" && c.Database == "" {
 		c.Dir = t.TempDir()
 	}
 	s, err := store.Open(t.Context(), c)
@@ -42,6 +41,42 @@ func message(id string, to ...string) *verdict.Message {
 		m.Envelope.To = append(m.Envelope.To, verdict.Recipient{Address: a})
 	}
 	return m
+}
+
+// await waits until something is so.
+func await(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s after 30 s", what)
+		}
+	}
+}
+
+// run runs a store until the test ends or stop is called, which returns when it has stopped.
+func run(t *testing.T, s *store.Store, c store.RunConfig) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx, c) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// waiting lists the queue.
+func waiting(t *testing.T, s *store.Store) []store.Queued {
+	t.Helper()
+	list, err := s.QueuedMessages(t.Context(), store.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
 }
 
 // hop is a next hop that takes everything, or answers with err.
@@ -79,6 +114,13 @@ func (h *hop) Deliver(_ context.Context, e verdict.Envelope, body verdict.Source
 	return out, nil
 }
 
+// say has the hop answer with err from now on; nil: it takes everything.
+func (h *hop) say(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.err = err
+}
+
 func (h *hop) count(address string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -86,8 +128,11 @@ func (h *hop) count(address string) int {
 }
 
 func TestHoldAndRelease(t *testing.T) {
-	t.Parallel()
-	s := open(t, store.Config{})
+	everywhere(t, testHoldAndRelease)
+}
+
+func testHoldAndRelease(t *testing.T, c store.Config) {
+	s := open(t, c)
 	ctx := t.Context()
 	d := &relay.Domain{Name: "ex.net", Tenant: "acme"}
 	id, err := s.Hold(ctx, d, message("m1", "b@ex.net", "C@ex.net"), &verdict.Report{Class: verdict.Malicious})
@@ -124,9 +169,11 @@ func TestHoldAndRelease(t *testing.T) {
 }
 
 func TestQueueDelivers(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	s := open(t, store.Config{Dir: dir})
+	everywhere(t, testQueueDelivers)
+}
+
+func testQueueDelivers(t *testing.T, c store.Config) {
+	s := open(t, c)
 	h := &hop{}
 	d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -161,8 +208,7 @@ func TestQueueDelivers(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	left, err := filepath.Glob(filepath.Join(dir, "bodies", "*", "*", "*"))
-	if err != nil || len(left) != 0 {
-		t.Errorf("bodies left: %v %v", left, err)
+	for b, err := range s.Bodies().List(t.Context()) {
+		t.Errorf("body left: %v %v", b, err)
 	}
 }

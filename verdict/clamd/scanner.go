@@ -118,13 +118,14 @@ func send(w io.Writer, m *verdict.Message) error {
 	}
 }
 
-// readReply reads up to the NUL that ends a reply. Nothing may follow it: the daemon closes the connection.
+// readReply reads up to the NUL that ends a reply. Nothing may follow it: the daemon closes the connection, which
+// is a reset if it has left something unread.
 func readReply(r io.Reader) (string, error) {
 	b, err := io.ReadAll(r)
-	if err != nil {
+	s, ok := strings.CutSuffix(string(b), "\x00")
+	if err != nil && !ok {
 		return "", err
 	}
-	s, ok := strings.CutSuffix(string(b), "\x00")
 	if !ok || strings.Contains(s, "\x00") {
 		return "", fmt.Errorf("%w: %d bytes that do not end as they should", remote.ErrAnswer, len(b))
 	}

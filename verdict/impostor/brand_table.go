@@ -194,7 +194,7 @@ var brands = []brand{
 	{names: "Bartolini|BRT Corriere|SDA Express|Poste Italiane Pacchi", domains: "brt.it bartolini.it sda.it poste.it"},
 	{names: "Canada Post|Australia Post|AusPost|SingPost|InPost|PostNord|Purolator|An Post", domains: "canadapost.ca canadapost-postescanada.ca auspost.com.au singpost.com inpost.pl postnord.com postnord.se purolator.com anpost.ie anpost.com"},
 	{names: "LATAM Airlines|Ryanair|Lufthansa|Emirates Airline|Southwest Airlines|Delta Air Lines|United Airlines", domains: "latam.com latamairlines.com ryanair.com ryanairmail.com lufthansa.com emirates.com southwest.com delta.com united.com"},
-	{names: "Deutsche Bahn|DB Bahn|Bahn Gutschein|Bahngutschein|Bahngutscheine|BahnCard", domains: "bahn.de deutschebahn.com"},
+	{names: "Deutsche Bahn|DB Bahn|BahnCard", domains: "bahn.de deutschebahn.com"},
 	{names: "ADAC", domains: "adac.de"},
 	{names: "AAA", domains: "aaa.com aaa-calif.com csaa.com", common: true},
 	{names: "E-ZPass|EZPass|SunPass|FasTrak", domains: "e-zpassny.com ezpassnj.com sunpass.com bayareafastrak.org ezdrivema.com"},

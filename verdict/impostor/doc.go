@@ -20,7 +20,8 @@
 //
 // Words are compared after folding: without case, accents and characters that are not seen, with letters that
 // look like others taken for these. That is how "Pаy​Pа1" becomes "paypal", and that it was written so
-// is evidence of its own. Terms are in Dutch, English, French, German, Italian, Portuguese and Spanish.
+// is evidence of its own. Terms are in Dutch, English, French, German, Italian, Portuguese and Spanish, the commonest also in
+// a dozen languages more; those in Cyrillic, Greek, Arabic, Hebrew, Chinese, Japanese, Korean and Thai are compared as written.
 //
 // The package asks no network and keeps nothing, but for a [Memory] of contacts if it is given one. Work is
 // bounded by the text that is read, 128 KiB a message.

@@ -33,7 +33,7 @@ send me the codes. I am in a meeting right now.
 	fmt.Println(verdict.Weigh{}.Merge(m, findings))
 	// Output:
 	// impostor.person: the name of Ann Chief beside ann.chief.office@gmail.com
-	// wording.gift-card: need you to purchase, purchase some gift, gift cards, send me the codes
+	// wording.gift-card: need you to purchase, purchase some gift, some gift cards, gift cards
 	// wording.task: quick task, are you at your desk, in a meeting right now
 	// spam
 }

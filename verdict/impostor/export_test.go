@@ -2,10 +2,11 @@ package impostor
 
 // For tests of the parsers.
 var (
-	FoldString = foldString
-	IsRandom   = isRandom
-	SplitHumps = splitHumps
-	ParseDate  = parseDate
+	FoldString  = foldString
+	IsRandom    = isRandom
+	PhoneNumber = phoneNumber
+	SplitHumps  = splitHumps
+	ParseDate   = parseDate
 )
 
 // Mailboxes returns the addresses in the value of a field, and what is wrong with it.
@@ -44,8 +45,16 @@ func Terms() map[string][]string {
 	for _, t := range terms {
 		out[topicCodes[t.topic]] = append(out[topicCodes[t.topic]], splitTerms(t.list)...)
 	}
+	for _, t := range scriptTerms {
+		for _, term := range splitTerms(t.list) {
+			out[topicCodes[t.topic]] = append(out[topicCodes[t.topic]], scriptMark+term)
+		}
+	}
 	return out
 }
+
+// scriptMark stands before terms that are not folded.
+const scriptMark = "="
 
 // Codes returns the codes of all topics.
 func Codes() []string { return topicCodes[:] }

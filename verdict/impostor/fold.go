@@ -40,6 +40,7 @@ type folded struct {
 	odd    []oddWord
 	caps   int // words of at least four letters in capitals
 	long   int // words of at least four letters
+	alien  int // letters of other scripts
 
 	singles int // words of one letter since the last longer one
 	word    wordState
@@ -69,7 +70,7 @@ const maxOdd = 256
 // reset empties f and keeps its memory.
 func (f *folded) reset() {
 	f.text, f.starts, f.odd = f.text[:0], f.starts[:0], f.odd[:0]
-	f.caps, f.long, f.singles = 0, 0, 0
+	f.caps, f.long, f.alien, f.singles = 0, 0, 0, 0
 	f.word = wordState{}
 }
 
@@ -275,6 +276,7 @@ func (f *folded) addRune(r rune) {
 			w.latin++
 		case c.kind == kindForeign:
 			w.foreign++
+			f.alien++
 		default:
 			w.latin++
 		}
@@ -288,6 +290,7 @@ func (f *folded) addRune(r rune) {
 	case unicode.IsLetter(r):
 		w.letters++
 		w.alien++
+		f.alien++
 		w.unseen = false // joiners belong to such scripts
 		f.text = append(f.text, other)
 	case unicode.IsDigit(r):

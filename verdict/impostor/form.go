@@ -85,9 +85,12 @@ func (x *scan) templates() {
 	if x.post {
 		return
 	}
-	for _, s := range []string{x.mail.name(), x.from.first().address, x.toText, x.subject} {
+	for i, s := range []string{x.mail.name(), x.from.first().address, x.toText, x.subject} {
 		lower := strings.ToLower(s)
 		for _, mark := range templateMarks {
+			if mark == "##" && i == 3 { // help desks find their letters by it
+				continue
+			}
 			if strings.Contains(lower, mark) {
 				x.add("text.template", "%s", s)
 				return

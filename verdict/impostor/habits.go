@@ -46,6 +46,7 @@ func (x *scan) fromHabits() {
 	if what := decorated(name); what != "" {
 		x.add("from.decorated", "%s in the name", what)
 	}
+	x.department(name)
 	if x.isRecipient(name) && !x.isRecipient(from.address) {
 		x.add("from.recipient-name", "%q", name)
 	}
@@ -81,7 +82,7 @@ func (x *scan) addressees() {
 	case !x.hasTo:
 		x.add("to.hidden", "neither To nor Cc")
 	case len(x.to.list) == 0:
-		x.add("to.hidden", "no address in To and Cc")
+		x.addScaled("to.hidden", 1.5, "no address in To and Cc")
 	case len(x.to.list) == 1 && strings.EqualFold(x.to.list[0].address, from):
 		x.add("to.self", "to the author himself")
 	}
@@ -94,7 +95,11 @@ func (x *scan) identifiers() {
 		x.add("identifier.missing", "no Message-ID")
 	default:
 		if what := oddID(x.msgID); what != "" {
-			x.add("identifier.invalid", "%s: %s", what, x.msgID)
+			part := 1.0
+			if what == noDomain { // hosts with names of their own, in networks of their own
+				part = 0.5
+			}
+			x.addScaled("identifier.invalid", part, "%s: %s", what, x.msgID)
 		}
 	}
 	switch {
@@ -127,10 +132,12 @@ func oddID(id string) string {
 		return ""
 	}
 	if strings.Contains(d.name, ".") && d.bogus {
-		return "a domain that is none"
+		return noDomain
 	}
 	return ""
 }
+
+const noDomain = "a domain that is none"
 
 func (x *scan) checkDate() {
 	if x.when.IsZero() {
@@ -161,9 +168,28 @@ func (x *scan) mailerHabits() {
 	if x.when.Year() >= signedSince && !x.signed && x.m.Auth.SPF.Result != verdict.Pass {
 		x.add("form.unsigned", "HTML without a DKIM-Signature")
 	}
+	if x.signed && x.signedElsewhere() {
+		x.add("form.signed-elsewhere", "signed for %s, and not for %s", strings.Join(x.signers, ", "), x.author.org)
+	}
 	if !x.mime {
 		x.add("form.no-mime-version", "HTML without MIME-Version")
 	}
+}
+
+// signedElsewhere says whether nobody but others has signed for the author: neither his domain, nor the service for newsletters that
+// he left it to, nor the provider of his mailboxes under the name that it gives to those who have set up nothing.
+func (x *mail) signedElsewhere() bool {
+	if x.aligned() || strings.Contains(x.unsub, "http") || x.author.org == "" || x.auto || len(x.signers) == 0 {
+		return false
+	}
+	for _, s := range x.signers {
+		d := parseDomain(s)
+		if d.org == x.author.org || strings.HasSuffix(d.name, "gappssmtp.com") ||
+			strings.HasSuffix(d.name, "onmicrosoft.com") && strings.Contains(d.name, strings.ReplaceAll(x.author.label, "-", "")) {
+			return false
+		}
+	}
+	return true
 }
 
 // signedSince is the year from which nearly all services and programs that send HTML see to it that it is signed;
@@ -208,22 +234,20 @@ func bulkMailer(mailer string) bool {
 	if len(mailer) > 8 || strings.ContainsAny(mailer, " .-/") {
 		return false
 	}
-	letters, digits := 0, 0
-	for i := range len(mailer) {
-		switch {
-		case isASCIILetter(mailer[i]):
-			letters++
-		case isDigit(mailer[i]):
-			digits++
-		}
+	name := strings.TrimRight(lower, "0123456789")
+	switch {
+	case name == "":
+		return true
+	case name == lower: // letters alone
+		return len(name) >= 5 && vowels(name) == 0
 	}
-	return letters == 0 || letters > 0 && digits > 0 || vowels(lower) == 0
+	return strings.ContainsAny(name, "0123456789") || vowels(name) == 0 || mailer[1:len(name)] != name[1:] // "Claws2" is a name
 }
 
 // bulkMailers are tools to send in masses, and versions of others that are only left in such.
 var bulkMailers = []string{
 	"phpmailer [version 1", "phpmailer 1.", "group spamware", "massmail", "mass mail", "atomic mail", "advanced mass", "bulk mail", "turbo-mailer",
 	"turbomailer", "dark mailer", "send-safe", "stealth mail", "emailer platinum", "gammadyne", "mailking", "mail bomber", "leaf mailer",
-	"leafphpmailer", "xmailer", "superscript", "sendblaster", "king mailer", "heart sender", "gx40", "supermailer", "floodgate", "diffondi",
+	"leafphpmailer", "xmailer", "superscript", "sendblaster", "king mailer", "heart sender", "gx40", "floodgate", "diffondi",
 	"aristotle mail", "mailworkz", "extractor", "ultimate mailer", "mach10", "worldmerge", "rumba",
 }

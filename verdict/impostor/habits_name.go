@@ -53,7 +53,7 @@ func randomName(local string, d domainName) string {
 	if i := strings.IndexAny(local, "-_.+="); i >= 0 {
 		local = local[:i]
 	}
-	if isRandom(local) {
+	if isRandom(local) && !(d.isFreemail() && strings.Trim(local, "0123456789") == "") { // numbers are names at some services
 		return local
 	}
 	host := strings.TrimSuffix(d.name, "."+d.org)
@@ -71,6 +71,9 @@ func randomName(local string, d domainName) string {
 func isRandom(s string) bool {
 	if len(s) < 6 || strings.ContainsAny(s, "+=#%") {
 		return false
+	}
+	if acronym := strings.TrimRight(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"); len(acronym)+3 <= len(s) && acronym != "" {
+		s = acronym // "WeeklyNEWS"
 	}
 	var c casts
 	for i := range len(s) {
@@ -128,6 +131,29 @@ func (c *casts) next(s string, i int) {
 	}
 	c.last = b
 }
+
+// department looks for an office or a firm as the author, in a mailbox that anybody can have.
+func (x *scan) department(name string) {
+	if !x.author.isFreemail() || x.post {
+		return
+	}
+	words := strings.Fields(strings.TrimSpace(string(x.name.text)))
+	for _, w := range words {
+		if officeWords[w] {
+			x.add("impostor.department", "%q at %s", name, x.author.name)
+			return
+		}
+	}
+}
+
+// officeWords are in the names of offices, and hardly in those of people.
+var officeWords = set(`support security helpdesk desk billing department dept administrator administration admin payroll recruitment recruiting hr
+	service services customer customers care lottery loan loans bank banking finance financial compliance fraud refund refunds claims claim
+	notification notifications notice alert alerts verification account accounts invoice invoices payment payments order orders delivery
+	rewards reward winner prize foundation ministry embassy court police ceo president director team center centre renewal subscription
+	kundenservice kundendienst abteilung buchhaltung sicherheit konto rechnung gewinn servicio atencion soporte seguridad cuenta banco
+	facturacion comptabilite facturation securite banque assistenza servizio sicurezza banca atendimento suporte seguranca cobranca
+	klantenservice beveiliging geeksquad`)
 
 func vowels(s string) (n int) {
 	for i := range len(s) {

@@ -50,7 +50,11 @@ func (x *scan) brands() {
 	folded := strings.TrimSpace(string(x.name.text))
 	rewritten := x.post && strings.Contains(folded, " via ") // by the list
 	if b, ok := all.claimed(folded, x.name, x.author); ok && !rewritten {
-		x.add("impostor.brand-name", "%q is not of %s", all.title[b], x.author.name)
+		weight := 1.0
+		if !x.post && (x.author.isFreemail() || x.author.cheap) { // no brand writes from there
+			weight = 1.2
+		}
+		x.addScaled("impostor.brand-name", weight, "%q is not of %s", all.title[b], x.author.name)
 	}
 	for _, hits := range [][]brandHit{x.name.brandsIn, x.text.brandsIn} {
 		for _, h := range hits {

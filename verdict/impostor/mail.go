@@ -1,6 +1,7 @@
 package impostor
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -37,9 +38,10 @@ type mail struct {
 	priority  bool
 	mimeOLE   bool
 	threadIdx bool
-	signed    bool // has a DKIM-Signature
-	post      bool // of a discussion list
-	auto      bool // answers and reports of programs
+	signed    bool     // has a DKIM-Signature
+	signers   []string // the domains in those, as said
+	post      bool     // of a discussion list
+	auto      bool     // answers and reports of programs
 
 	author domainName // of the first address in From
 }
@@ -169,6 +171,9 @@ func (x *mail) longField(f verdict.Field, is func(string) bool) {
 		switch {
 		case is("DKIM-Signature"):
 			x.signed = true
+			if d := signer(f.Value()); d != "" && len(x.signers) < maxSigners {
+				x.signers = append(x.signers, d)
+			}
 		case is("X-Mailing-List"):
 			x.post = true
 		case is("Auto-Submitted"):
@@ -202,6 +207,33 @@ func (x *mail) listVouched() bool {
 		}
 	}
 	return false
+}
+
+// maxSigners is how many signatures are looked at.
+const maxSigners = 4
+
+// signer returns the domain that a DKIM-Signature says it is of (RFC 6376 section 3.5).
+func signer(v string) string {
+	for tag := range strings.SplitSeq(v, ";") {
+		if name, value, ok := strings.Cut(tag, "="); ok && strings.TrimSpace(name) == "d" {
+			return strings.ToLower(strings.TrimSpace(value))
+		}
+	}
+	return ""
+}
+
+// aligned says whether the author's domain has signed: as it is proven where somebody checked, or else as the message says. It is no
+// reason to believe anything, but services that write to customers do it.
+func (x *mail) aligned() bool {
+	if x.author.org == "" || x.author.isFreemail() {
+		return false
+	}
+	if r := x.m.Auth; r.SPF.Result != "" || r.DKIM != nil {
+		return slices.ContainsFunc(r.DKIM, func(d verdict.DKIMResult) bool {
+			return d.Result == verdict.Pass && parseDomain(d.Domain).org == x.author.org
+		})
+	}
+	return slices.ContainsFunc(x.signers, func(d string) bool { return parseDomain(d).org == x.author.org })
 }
 
 func (x *mail) addTo(v string) {

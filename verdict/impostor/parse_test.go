@@ -34,6 +34,28 @@ var foldCases = []struct{ name, in, want string }{
 	{"broken UTF-8", "pay\xff\xfepal", "pay pal"},
 }
 
+func TestPhoneNumber(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"call +1 (888) 555-0142 now":         "+1 (888) 555-0142",
+		"call 1-808-555-0177.":               "1-808-555-0177",
+		"Tel. 0113 496 0123 oder":            "0113 496 0123",
+		"order 00340434161094042557":         "",
+		"on 2026-01-02 at 10:00":             "",
+		"10.1.2.3 and 192.168.100.200":       "",
+		"on 2026-01-02 10:00":                "",
+		"12 34":                              "",
+		"":                                   "",
+		"+":                                  "",
+		"((((":                               "",
+		"call 1\u2011808\u2011555\u20110177": "1\u2011808\u2011555\u20110177",
+	} {
+		if got := impostor.PhoneNumber(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestFold(t *testing.T) {
 	t.Parallel()
 	for _, c := range foldCases {

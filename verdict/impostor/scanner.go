@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 
@@ -125,6 +126,9 @@ func (x *scan) read() {
 		t.gap()
 	}
 	t.match(subject)
+	if t.alien >= enoughAlien {
+		t.scripts(slices.Concat([]string{x.subject}, x.body.plain, x.body.html)...)
+	}
 	x.name.clear()
 	name := x.mail.name()
 	x.name.add(name)

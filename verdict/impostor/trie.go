@@ -189,7 +189,7 @@ var lexicon = sync.OnceValue(func() *trie {
 	for _, t := range terms {
 		add(t.list, effect{kind: effectTopic, id: uint8(t.topic), points: t.points})
 	}
-	for _, c := range concepts {
+	for _, c := range slices.Concat(concepts, moreConcepts) {
 		add(c.list, effect{kind: effectConcept, id: uint8(c.concept)})
 	}
 	for i, b := range brands {

@@ -43,6 +43,16 @@ var wordings = []struct{ code, text string }{
 	{"wording.authority", "You are eligible to receive a tax refund from the government."},
 	{"wording.task", "Are you at your desk? I have a quick task and I'm in a meeting right now."},
 	{"wording.goods", "University diplomas, non accredited, and replica watches."},
+	{"wording.parcel", "Twoja paczka została wstrzymana, opłać cło."},
+	{"wording.prize", "Grattis, du har vunnit ett presentkort!"},
+	{"wording.suspension", "Hesabınız şüpheli giriş nedeniyle askıya alındı."},
+	{"wording.credentials", "Vaše heslo vyprší. Ověřte svůj účet."},
+	{"wording.suspension", "Ваша карта заблокирована: подозрительный вход."},
+	{"wording.credentials", "تأكيد حسابك: تنتهي صلاحية كلمة المرور"},
+	{"wording.suspension", "您的账户存在异常登录，已被冻结。"},
+	{"wording.payment-failed", "お支払い方法に問題があります。お支払い方法を更新してください。"},
+	{"wording.suspension", "비정상적인 로그인이 감지되어 계정이 정지되었습니다."},
+	{"wording.authority", "Η εφορία: επιστροφή φόρου, φορολογικά στοιχεία"},
 	{"wording.greeting", "Dear valued customer, hello."},
 }
 
@@ -110,6 +120,12 @@ func TestTables(t *testing.T) {
 			t.Errorf("%s is not in the table of codes", code)
 		}
 		for _, term := range terms {
+			if written, ok := strings.CutPrefix(term, "="); ok {
+				if strings.ToLower(written) != written || !strings.ContainsFunc(written, func(r rune) bool { return r >= 0x370 }) {
+					t.Errorf("%s: the term %q is not compared as it is written", code, written)
+				}
+				continue
+			}
 			if folded := impostor.FoldString(term); folded == "" || strings.Contains(folded, "~") {
 				t.Errorf("%s: the term %q is folded to %q", code, term, folded)
 			}

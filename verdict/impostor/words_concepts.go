@@ -39,6 +39,12 @@ const (
 	conceptCount
 )
 
+// conceptList has words of a concept.
+type conceptList struct {
+	concept concept
+	list    string
+}
+
 var conceptNames = [conceptCount]string{
 	account: "account", verify: "verify", limited: "limited", unusual: "unusual", signIn: "sign-in", password: "password",
 	expire: "expire", subscription: "subscription", renew: "renew", payment: "payment", failed: "failed", update: "update",
@@ -47,10 +53,7 @@ var conceptNames = [conceptCount]string{
 	spins: "spins", fund: "fund", transfer: "transfer", deceased: "deceased", document: "document", fine: "fine",
 }
 
-var concepts = []struct {
-	concept concept
-	list    string
-}{
+var concepts = []conceptList{
 	{account, `account|accounts|mailbox|profile|login details|credentials|membership
 		konto|konten|benutzerkonto|kundenkonto|kontos|postfach|zugang|mitgliedschaft
 		compte|comptes|messagerie|boite mail|espace client|identifiants

@@ -128,6 +128,8 @@ var plainTexts = []struct {
 	{"https://a.example/https://b.example/", []string{"https://a.example/https://b.example/"}},
 	{"ftp://ftp.example.org/x.zip!", []string{"ftp://ftp.example.org/x.zip"}},
 	{"", nil},
+	{" -.-@", nil},
+	{"a .-.-. b.example/ --.--", nil},
 }
 
 func TestFindPlain(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/postreeve/postreeve/verdict"
 	"github.com/postreeve/postreeve/verdict/internal/htmldoc"
@@ -232,7 +233,11 @@ func (c *collector) scanText(text string, from origin, at place) {
 
 // dropInvisible removes characters without width, which mail programs do not show inside of a link.
 func dropInvisible(s string) string {
-	for i := range len(s) {
+	start := 0
+	for start+8 <= len(s) && (s[start]|s[start+1]|s[start+2]|s[start+3]|s[start+4]|s[start+5]|s[start+6]|s[start+7]) < utf8.RuneSelf {
+		start += 8
+	}
+	for i := start; i < len(s); i++ {
 		if c := s[i]; c >= 0xC2 && (c == 0xC2 || c == 0xCD || c == 0xD8 || c >= 0xE1) {
 			return strings.Map(func(r rune) rune {
 				if htmldoc.IsInvisible(r) {

@@ -82,6 +82,9 @@ func plainHostAt(text string, from, j, scheme int, yield func(plainLink) bool) (
 		end++
 	}
 	host := strings.TrimRight(text[start:end], ".-")
+	if host == "" { // dots and hyphens alone
+		return end, true
+	}
 	end = start + len(host)
 	if start > 0 && (text[start-1] == '@' || text[start-1] == '/' || text[start-1] == '\\' || text[start-1] == '=' || text[start-1] == '%' || text[start-1] == '&' || text[start-1] == '_') ||
 		end < len(text) && (text[end] == '@' || text[end] == '_' || text[end] == '(') ||

@@ -114,7 +114,7 @@ func (j *judge) place(l *link) {
 		j.found(codeStored, l.part, "%s", a.String())
 	}
 	j.download(l, free || a.ip.IsValid())
-	if kind == siteUnknown || kind == siteRented {
+	if (kind == siteUnknown || kind == siteRented) && !j.from.sends(a) {
 		for segment := range strings.SplitSeq(a.path, "/") {
 			if len(segment) >= 28 && isToken(segment) && interleaved(segment) {
 				j.found(codePathToken, l.part, "%s", clip(a.String(), 120))

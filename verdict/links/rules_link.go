@@ -20,6 +20,8 @@ func (j *judge) passages(l *link) {
 		switch {
 		case i >= len(l.kinds):
 		case next.org == p.org:
+		case l.kinds[i] == wrapRedirect && j.from.news && (within(p.host, "doubleclick.net") || within(p.host, "googleadservices.com")):
+			// an advertisement in a newsletter
 		case l.kinds[i] == wrapRedirect && !j.known(next):
 			j.found(codeRedirect, l.part, "%s sends to %s", p.host, next.host)
 		case l.kinds[i] == wrapProxy && !j.known(next):
@@ -68,11 +70,12 @@ func (j *judge) shown(l *link) {
 	j.found(codeText, l.part, "%q leads to %s", clip(l.text, 100), l.at.host)
 }
 
-// sameOwner says whether two sites differ in the top-level domain alone.
+// sameOwner says whether two sites differ in the top-level domain alone, one being that of a country.
 func sameOwner(a, b address) bool {
 	la, _, _ := strings.Cut(a.org, ".")
 	lb, _, _ := strings.Cut(b.org, ".")
-	return la == lb && len(la) > 3 && !abusedTLDs[tld(b.host)]
+	country := len(tld(a.host)) == 2 || len(tld(b.host)) == 2
+	return la == lb && len(la) > 3 && country && !abusedTLDs[tld(b.host)]
 }
 
 // shownAddress reads text that is an address on the web and nothing else.

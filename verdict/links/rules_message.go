@@ -100,7 +100,7 @@ func (j *judge) targets() {
 	if strings.Contains(strings.ToLower(j.from.name), first.at.org) {
 		return // the sender says so: a forwarder has changed the address
 	}
-	if len(orgs) == 1 {
+	if len(orgs) == 1 && !j.from.news {
 		j.found(codeForeign, first.part, "all links lead to %s, and the message says that it is from %s", first.at.org, clip(j.from.address, 60))
 		return
 	}
@@ -216,6 +216,9 @@ func (j *judge) nameElsewhere() {
 			continue
 		case mentions(texts, b):
 			code, where = codeBrandText, "its links"
+			if j.mine() {
+				code = codeBrandMention
+			}
 		case !b.Common && mentions(top, b):
 			code, where = codeBrandMention, "its text"
 		default:
@@ -226,6 +229,17 @@ func (j *judge) nameElsewhere() {
 			return
 		}
 	}
+}
+
+// mine says whether a good part of the links leads to the sender's own site: he writes about others then.
+func (j *judge) mine() bool {
+	own := 0
+	for _, l := range j.links {
+		if l.opens() && l.at.web() && !l.nested && !l.file && j.from.owns(l.at) {
+			own++
+		}
+	}
+	return own > 2 && own*2 >= len(j.foreign)
 }
 
 // notOf returns the first link that leads elsewhere than to the sender and the brand.

@@ -365,6 +365,36 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestNewsletters shows that the service that a newsletter's way out leads to is not called foreign, and that only a signature makes
+// it a newsletter.
+func TestNewsletters(t *testing.T) {
+	t.Parallel()
+	const key = "/c/eJx1kMtuwjAQRX8lm9XUJHYS4ux4C"
+	page := `<p>Our new catalogue is here, with all that the garden needs in spring.</p><a href="https://trk.pigeon.test` + key + `">More</a>`
+	way := "List-Unsubscribe: <https://trk.pigeon.test/u/1>, <mailto:u@pigeon.test>"
+	for _, c := range []struct {
+		name   string
+		header []string
+		want   []string
+	}{
+		{"signed, with a way out", []string{"DKIM-Signature: d=letters.test", way}, []string{"link.foreign-some"}},
+		{"a way out elsewhere", []string{"DKIM-Signature: d=letters.test", "List-Unsubscribe: <https://other.test/u/1>"}, []string{"link.foreign-some", "link.path-token"}},
+		{"not signed", []string{way}, []string{"link.foreign", "link.path-token"}},
+		{"no way out", []string{"DKIM-Signature: d=letters.test"}, []string{"link.foreign", "link.path-token"}},
+		{"a way out to an IP address", []string{"DKIM-Signature: d=letters.test", "List-Unsubscribe: <https://192.0.2.1/u>"}, []string{"link.foreign", "link.path-token"}},
+	} {
+		m := message(t, verdicttest.Mail{Header: c.header, HTML: page})
+		if diff := cmp.Diff(c.want, codes(t, &links.Scanner{}, m)); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+	m := message(t, verdicttest.Mail{Header: []string{"DKIM-Signature: d=letters.test", way}, HTML: page})
+	m.Auth.DKIM = []verdict.DKIMResult{{Result: "fail", Domain: "letters.test"}}
+	if diff := cmp.Diff([]string{"link.foreign", "link.path-token"}, codes(t, &links.Scanner{}, m)); diff != "" {
+		t.Errorf("a signature that is not valid: %s", diff)
+	}
+}
+
 func TestCancelled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

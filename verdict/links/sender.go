@@ -16,8 +16,10 @@ type sender struct {
 	labels     []string // the first labels of those
 	recipients []string // addresses, in small letters
 	rcptOrgs   []string
-	reply      bool // part of a conversation, as it says
-	list       bool // came over a mailing list of people, as it says
+	reply      bool     // part of a conversation, as it says
+	list       bool     // came over a mailing list of people, as it says
+	news       bool     // a newsletter in the form that services give it: signed, with a way out (RFC 2369, RFC 8058)
+	services   []string // organisational domains that the way out leads to
 }
 
 // maxRecipients is how many recipients are looked for in links.
@@ -51,8 +53,32 @@ func readSender(m *verdict.Message) *sender {
 	}
 	s.reply = h.Get("In-Reply-To") != "" || h.Get("References") != ""
 	s.list = h.Get("List-Post") != "" || strings.EqualFold(strings.TrimSpace(h.Get("Precedence")), "list")
+	s.readNews(m)
 	return s
 }
+
+// readNews says whether a message has the form of a newsletter, and who sends it for the author: the site that its
+// List-Unsubscribe leads to. Where somebody checked, a signature has to be valid.
+func (s *sender) readNews(m *verdict.Message) {
+	h := m.Header()
+	out := h.Get("List-Unsubscribe")
+	if out == "" || h.Get("DKIM-Signature") == "" || s.list {
+		return
+	}
+	if m.Auth.DKIM != nil && !slices.ContainsFunc(m.Auth.DKIM, func(d verdict.DKIMResult) bool { return d.Result == verdict.Pass }) {
+		return
+	}
+	for target := range strings.SplitSeq(clip(out, 4000), ",") {
+		target = strings.Trim(target, " \t\r\n<>")
+		if a, ok := parseAddress(target, ""); ok && a.web() && !a.ip.IsValid() {
+			s.news = true
+			s.services = append(s.services, a.org)
+		}
+	}
+}
+
+// sends says whether a site is that of the service that sends a newsletter for the author.
+func (s *sender) sends(a address) bool { return slices.Contains(s.services, a.org) }
 
 func (s *sender) own(domain string) {
 	org := orgDomain(strings.Trim(strings.ToLower(domain), " ."))

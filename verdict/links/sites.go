@@ -48,10 +48,10 @@ var sites = siteTable(map[site]string{
 		spark.adobe.com express.adobe.com new.express.adobe.com page.link wcomhost.com temporary.site  `,
 	siteForm: `forms.gle docs.google.com forms.office.com forms.cloud.microsoft customervoice.microsoft.com sway.office.com sway.cloud.microsoft
 		jotform.com jotform.co jotformeu.com typeform.com formstack.com cognitoforms.com 123formbuilder.com formsite.com wufoo.com
-		zohopublic.com forms.zohopublic.com surveymonkey.com surveymonkey.co.uk survey.alchemer.com formpl.us paperform.co tally.so
+		zohopublic.com forms.zohopublic.com    formpl.us paperform.co tally.so
 		form.jotform.com fillout.com airtable.com smartsheet.com app.smartsheet.com formaloo.net formbold.com getform.io formspree.io
 		emailmeform.com 123contactform.com formcrafts.com involve.me outgrow.us typedream.app canva.com padlet.com miro.com
-		hsforms.com share.hsforms.com questionpro.com startquestion.com webropolsurveys.com`,
+		hsforms.com share.hsforms.com   `,
 	siteShare: `dropbox.com dropboxusercontent.com wetransfer.com we.tl mediafire.com mega.nz mega.io box.com 1drv.ms onedrive.live.com
 		drive.google.com sharepoint.com transfernow.net smash.gg fromsmash.com sendspace.com sendgb.com file.io gofile.io anonfiles.com
 		pixeldrain.com zippyshare.com 4shared.com uploadfiles.io filemail.com hightail.com sendanywhere.com send-anywhere.com pcloud.com
@@ -80,33 +80,39 @@ var sites = siteTable(map[site]string{
 		pngimg.com pngwing.com pngegg.com cleanpng.com pngtree.com flaticon.com icons8.com iconfinder.com
 		logos-world.net logodownload.org 1000logos.net seeklogo.com worldvectorlogo.com clipart-library.com kindpng.com
 		upload.wikimedia.org  encrypted-tbn0.gstatic.com`,
-	siteMailing: `list-manage.com list-manage1.com list-manage2.com mailchimp.com mailchi.mp campaign-archive.com mcusercontent.com eepurl.com mandrillapp.com
+	siteMailing: `list-manage.com mailchimp.com mailchi.mp campaign-archive.com mcusercontent.com eepurl.com mandrillapp.com
 		sendgrid.net sendgrid.com sparkpostmail.com sparkpostmail1.com mailgun.org mailgun.net mailgun.com klaviyo.com klaviyomail.com
-		kmail-lists.com klclick.com klclick1.com klclick2.com klclick3.com hubspotlinks.com hubspotemail.net hubspotstarter.net
+		kmail-lists.com klclick.com hubspotlinks.com hubspotemail.net hubspotstarter.net
 		hubspotfree.net hs-analytics.net constantcontact.com rs6.net ctctcdn.com exct.net exacttarget.com sfmc-content.com
-		pardot.com marketo.com mktoweb.com mktossl.com mkt-tools.com sailthru.com createsend.com cmail1.com cmail2.com cmail19.com
-		cmail20.com createsend1.com e2ma.net emarsys.net emarsys.com responsys.net eloqua.com elq-trk.com en25.com bluehornet.com
-		sendinblue.com sendibt1.com sendibt2.com sendibt3.com sendibt4.com sendibm1.com sendibm2.com sendibm3.com sibforms.com
+		pardot.com marketo.com mktoweb.com mktossl.com mkt-tools.com sailthru.com createsend.com 
+		e2ma.net emarsys.net emarsys.com responsys.net eloqua.com elq-trk.com en25.com bluehornet.com
+		sendinblue.com sibforms.com
 		brevo.com brevosend.com mailjet.com mjt.lu inxmail.com inxserver.com inxserver.de cleverreach.com crsend.com newsletter2go.com
-		nl2go.com amxe.net mailerlite.com mlsend.com mlsnd.com ml-links.com convertkit.com convertkit-mail.com convertkit-mail2.com
-		convertkit-mail3.com convertkit-mail4.com ck.page kit.com substack.com beehiiv.com activehosted.com activecampaign.com
-		acemlnb.com acemlnc.com acemlnd.com emlnk.com emlnk1.com aweber.com getresponse.com getresponse360.com drip.com getdrip.com
-		dripemail2.com customeriomail.com customer.io iterable.com iterable-mail.com links.iterable.com braze.com appboy.com
+		nl2go.com amxe.net mailerlite.com mlsend.com mlsnd.com ml-links.com convertkit.com convertkit-mail.com ck.page kit.com substack.com beehiiv.com activehosted.com activecampaign.com
+		acemlnb.com acemlnc.com acemlnd.com emlnk.com aweber.com getresponse.com getresponse360.com drip.com getdrip.com
+		customeriomail.com customer.io iterable.com iterable-mail.com links.iterable.com braze.com appboy.com
 		intercom-mail.com intercom-clicks.com intercomcdn.com zendesk.com freshdesk.com pstmrk.it postmarkapp.com awstrack.me
 		amazonses.com benchmarkemail.com bmetrack.com benchurl.com icontact.com icptrack.com vresp.com verticalresponse.com ontraport.com
-		infusionsoft.com infusionmail.com keap-link001.com keap-link002.com dotdigital.com dotdigital-pages.com dotmailer.com dmtrk.net
+		infusionsoft.com infusionmail.com dotdigital.com dotdigital-pages.com dotmailer.com dmtrk.net
 		dmtrk.com campaign.adobe.com omnisend.com omnisendlink.com soundestlink.com moengage.com salesforce.com force.com listrak.com
-		listrakbi.com bronto.com bm23.com cordial.io epsilon.com selligent.com slgnt.eu slgnt.us silverpop.com pages05.net
-		mkt941.com acoustic.com sharpspring.com marketingautomation.services mailpoet.com mailup.com mailupclient.com
+		listrakbi.com bronto.com cordial.io epsilon.com selligent.com slgnt.eu slgnt.us silverpop.com 
+		acoustic.com sharpspring.com marketingautomation.services mailpoet.com mailup.com mailupclient.com
 		contactlab.it emailsp.com musvc.com rapidmail.com rapidmail.de rmtrack.com newsletter.de episerver.net mailing.campaign
 		optivo.com broadmail.de artegic.net evalanche.com sc-networks.com agnitas.de mapp.com ecircle.com teradata-mail.com
-		smartfocus.com emv2.com emv3.com emv5.com ccmdcampaigns.net cheetahmail.com experian-cheetahmail.com yesmail.com
+		smartfocus.com ccmdcampaigns.net cheetahmail.com experian-cheetahmail.com yesmail.com
 		returnpath.net litmus.com movableink.com mi-email.com zetaglobal.net messagegears.net ongage.net
 		gotowebinar.com eventbrite.com zoho.com zohocampaigns.com maillist-manage.com campaigner.com elasticemail.com
 		sendpulse.com stat-pulse.com unisender.com esputnik.com mindbox.ru sendsay.ru spotler.com tripolis.com copernica.com
 		vicinity.nl laposta.nl mailplus.nl mlplus.nl rdstation.com rdstation.com.br mailee.me dinamize.com emkt.net
-		allin.com.br splio.com splio.fr mail-marketing.fr sarbacane.com sbc28.com sarbacaneplus.com actito.com actito.be cabestan.com
-		doppler.com fromdoppler.com`,
+		allin.com.br splio.com splio.fr mail-marketing.fr sarbacane.com sarbacaneplus.com actito.com actito.be cabestan.com
+		doppler.com fromdoppler.com
+		alchemer.com surveymonkey.com surveymonkey.co.uk questionpro.com webropolsurveys.com startquestion.com qualtrics.com medallia.com
+		confirmit.com forsta.com emailsys.net emailsys1a.net emailsys2a.net flodesk.com fdske.com sender.net mailmodo.com loops.so buttondown.email
+		getrevue.co tinyletter.com moosend.com robly.com gr8.com mailigen.com everyaction.com actionnetwork.org engagingnetworks.app
+		onesignal.email netcorecloud.net pepipost.com smtp2go.com resend.com mailercloud.com acumbamail.com mailrelay.com egoi.com e-goi.com
+		mailxpert.ch klick-tipp.com quentn.com getanewsletter.com apsis.one apsis.se rule.io ungapped.io freshmail.com getresponse.pl
+		salesmanago.com salesmanago.pl user.com ecomailapp.cz smartemailing.cz mailkit.eu hubspot.com outreach.io
+		salesloft.com customeriomail.com cio.email eventbritemail.com meetup.com cvent.com blackbaud.com bbis.net`,
 	siteCommon: `facebook.com fb.com fb.me instagram.com twitter.com x.com linkedin.com youtube.com youtu.be pinterest.com tiktok.com whatsapp.com wa.me
 		t.me telegram.me telegram.org reddit.com vimeo.com xing.com threads.net snapchat.com discord.com discord.gg medium.com
 		google.com gmail.com gstatic.com googleapis.com googleusercontent.com w3.org schema.org wikipedia.org wikimedia.org
@@ -133,6 +139,9 @@ func kindOf(host string) site {
 			return k
 		}
 		i := strings.IndexByte(host, '.')
+		if k, ok := numbered(host, i); ok {
+			return k
+		}
 		if i < 0 {
 			return private(whole)
 		}
@@ -142,6 +151,21 @@ func kindOf(host string) site {
 		host = host[i+1:]
 	}
 }
+
+// numbered looks up a host without the number behind its first label: services for newsletters have one domain after the other.
+func numbered(host string, dot int) (site, bool) {
+	if dot < 1 || host[dot-1] < '0' || host[dot-1] > '9' {
+		return siteUnknown, false
+	}
+	if numberedMailing[strings.TrimRight(host[:dot], "0123456789")+host[dot:]] {
+		return siteMailing, true
+	}
+	return siteUnknown, false
+}
+
+// numberedMailing are domains of services for newsletters that stand with a number behind the name: list-manage1.com.
+var numberedMailing = wordSet(`list-manage.com klclick.com sendibt.com sendibm.com cmail.com createsend.com convertkit-mail.com emlnk.com dripemail.com
+	keap-link.com pages.net mkt.com emv.com sbc.com bm.com eomail.com sparkpostmail.com hubspotlinks.com mlsend.com emailsp.com musvc.com crsend.com`)
 
 // private says whether a host has its name from somebody who hands out names under a domain of their own, by the private part of the
 // public suffix list.

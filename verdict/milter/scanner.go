@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-milter"
 
@@ -18,11 +19,17 @@ const (
 	maxValue  = 1 << 10 // bytes of an address or a name
 	maxField  = 60 << 10
 	maxDetail = 300
+	parting   = time.Second // for a milter to close the connection
 
 	// What is offered: the actions and protocol steps of version 2, since older milters refuse to be offered more,
 	// and newer ones do without.
 	actions = milter.OptAddHeader | milter.OptChangeBody | milter.OptAddRcpt | milter.OptRemoveRcpt | milter.OptChangeHeader | milter.OptQuarantine
 	steps   = milter.OptNoConnect | milter.OptNoHelo | milter.OptNoMailFrom | milter.OptNoRcptTo | milter.OptNoBody | milter.OptNoHeaders | milter.OptNoEOH
+
+	// Some milters, like that of rspamd, announce that they will answer some steps with silence whether that was
+	// offered or not. The library knows what that means.
+	silences = milter.OptNoHeaderReply | milter.OptNoConnReply | milter.OptNoHeloReply | milter.OptNoMailReply | milter.OptNoRcptReply |
+		milter.OptNoDataReply | milter.OptNoUnknownReply | milter.OptNoEOHReply | milter.OptNoBodyReply
 )
 
 // Scanner asks a milter. It may be used by many goroutines at once; each scan is a connection.
@@ -76,10 +83,12 @@ func (s *Scanner) Scan(ctx context.Context, m *verdict.Message) ([]verdict.Findi
 	return findings, nil
 }
 
-// over is a Dialer that has a connection already.
+// over is a Dialer that has a connection already, and keeps it open.
 type over struct{ net.Conn }
 
-func (o over) Dial(string, string) (net.Conn, error) { return o.Conn, nil }
+func (o over) Dial(string, string) (net.Conn, error) { return o, nil }
+
+func (over) Close() error { return nil }
 
 // converse is a whole session about one message.
 func (s *Scanner) converse(c net.Conn, m *verdict.Message) ([]verdict.Finding, error) {
@@ -88,13 +97,26 @@ func (s *Scanner) converse(c net.Conn, m *verdict.Message) ([]verdict.Finding, e
 	if err != nil {
 		return nil, unreadable(err)
 	}
-	if session.ProtocolOpts&^steps != 0 || session.ActionOpts&^actions != 0 {
+	if session.ProtocolOpts&^(steps|silences) != 0 || session.ActionOpts&^actions != 0 {
 		return nil, fmt.Errorf("%w: it wants %#x and %#x, which was not offered", remote.ErrAnswer, session.ActionOpts, session.ProtocolOpts)
 	}
 	t := &talk{Scanner: s, session: session, m: m}
 	err = t.run()
 	session.Close()
+	if err == nil && session.ProtocolOpts&silences != 0 {
+		err = inStep(c)
+	}
 	return t.findings, err
+}
+
+// inStep waits for the end of a session that is over. A milter that has announced silence and answers all the same has
+// more to say then, and what was taken for its word on the message was about something else.
+func inStep(c net.Conn) error {
+	c.SetReadDeadline(time.Now().Add(parting))
+	if n, _ := c.Read(make([]byte, 1)); n > 0 {
+		return fmt.Errorf("%w: it answers where it has announced silence", remote.ErrAnswer)
+	}
+	return nil
 }
 
 // unreadable marks what the library could not make sense of.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	wire "github.com/emersion/go-milter"
 	"github.com/google/go-cmp/cmp"
@@ -314,9 +315,24 @@ func TestNegotiation(t *testing.T) {
 			t.Errorf("%#x: heard %q and %d bytes", protocol, heard, len(body))
 		}
 	}
-	addr := start(t, gtube, wire.OptNoHeaderReply)
+	addr := start(t, gtube, wire.OptHeaderLeadingSpace)
 	if _, err := (&milter.Scanner{Address: addr.String()}).Scan(t.Context(), verdicttest.Clean(t)); err == nil || !strings.Contains(err.Error(), "not offered") {
 		t.Errorf("got %v", err)
+	}
+	// One that announces silence about header fields and answers all the same: its answers are about other things than
+	// they seem to be.
+	addr = start(t, gtube, wire.OptNoHeaderReply)
+	if fs, err := (&milter.Scanner{Address: addr.String()}).Scan(t.Context(), verdicttest.Spam(t)); err == nil || !strings.Contains(err.Error(), "silence") {
+		t.Errorf("got %v, %v", fs, err)
+	}
+	// One that keeps its word. The library answers for filters that return something.
+	addr = start(t, func() *filter {
+		f := gtube()
+		f.answers = map[string]wire.Response{"header": nil, "body": nil}
+		return f
+	}, wire.OptNoHeaderReply|wire.OptNoBodyReply)
+	if fs, err := (&milter.Scanner{Address: addr.String()}).Scan(t.Context(), verdicttest.Spam(t)); err != nil || len(fs) != 1 {
+		t.Errorf("got %v, %v", fs, err)
 	}
 }
 
@@ -344,7 +360,9 @@ type canned struct {
 	io.Reader
 }
 
-func (c canned) Read(p []byte) (int, error)  { return c.Reader.Read(p) }
+func (c canned) Read(p []byte) (int, error)      { return c.Reader.Read(p) }
+func (c canned) SetReadDeadline(time.Time) error { return nil }
+
 func (c canned) Write(p []byte) (int, error) { return len(p), nil }
 func (c canned) Close() error                { return nil }
 

@@ -43,7 +43,15 @@ type cli struct {
 	Codes   codesCmd   `cmd:"" help:"List what scanners can find, what it weighs and why."`
 	DKIMKey dkimKeyCmd `cmd:"" name:"dkim-key" help:"Make a key that seals messages, and print its DNS record."`
 	Domain  domainCmd  `cmd:"" help:"Prove domains, find out where their mail goes, and move it here and back."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+
+	Quarantine quarantineCmd `cmd:"" help:"Look at held mail, release it or delete it."`
+	Queue      queueCmd      `cmd:"" help:"Look at mail that waits for its next hop, and have it tried or dropped."`
+	Message    messageCmd    `cmd:"" help:"Find messages, and have decisions explained."`
+
+	M365    m365Cmd       `cmd:"" name:"m365" help:"Put a Microsoft 365 tenant behind the gateway and take it out again."`
+	Google  gworkspaceCmd `cmd:"" name:"gworkspace" help:"Put a Google Workspace tenant behind the gateway and take it out again."`
+	Other   otherCmd      `cmd:"" name:"other" help:"Put any other mail server behind the gateway and take it out again."`
+	Version versionCmd    `cmd:"" help:"Print the version."`
 }
 
 const description = `An inline e-mail security gateway: takes mail by SMTP, judges it clean, spam or malicious, and hands it on, tagged, or keeps it back.

@@ -104,6 +104,8 @@ func TestHelp(t *testing.T) {
 	for _, command := range []string{
 		"try", "serve", "check", "scan", "version", "domain", "domain add", "domain list", "domain show", "domain verify",
 		"domain discover", "domain cutover", "domain remove",
+		"quarantine", "quarantine list", "quarantine show", "quarantine release", "quarantine delete",
+		"queue", "queue list", "queue show", "queue retry", "queue drop", "message", "message list", "message show", "message explain",
 	} {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()
@@ -133,6 +135,11 @@ func TestUsage(t *testing.T) {
 		"hostile flag":    {[]string{"scan", "--\x1b[31m"}, `\x1b[31m`},
 		"bad port":        {[]string{"try", "--port", "70000"}, "65535"},
 		"no domain":       {[]string{"domain", "add", "-c", "x"}, "postreeve domain add --help"},
+		"bad class":       {[]string{"message", "list", "-c", "x", "--class", "spma"}, "--class wants"},
+		"bad action":      {[]string{"message", "list", "-c", "x", "--action", "\x1b"}, "--action wants"},
+		"bad moment":      {[]string{"queue", "list", "-c", "x", "--since", "yesterday"}, "--since wants"},
+		"bad limit":       {[]string{"quarantine", "list", "-c", "x", "--limit", "0"}, "--limit wants"},
+		"nothing to try":  {[]string{"queue", "retry", "-c", "x"}, "wants ids, or --all"},
 		"bad timeout":     {[]string{"check", "-c", "x", "--timeout", "-1s"}, "--timeout"},
 		"config errors":   {[]string{"serve", "-c", "../config/testdata/bad_keys.yaml"}, "bad_keys.yaml:1:1: hostnam: unknown key: did you mean hostname?"},
 	} {

@@ -2,15 +2,12 @@ package app
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 
 	"github.com/postreeve/postreeve/dnsverify"
 )
 
 // ownership looks up which domains are proven. It asks no name server and makes nothing.
-func (k *checker) ownership(ctx context.Context) []checked {
-	store := &dnsverify.FileStore{Dir: filepath.Join(k.cfg.State, "domains")}
+func (k *checker) ownership(ctx context.Context, store dnsverify.Store) []checked {
 	var out []checked
 	proven, seen := 0, map[dnsverify.Key]bool{}
 	for _, d := range k.cfg.Domains {
@@ -21,7 +18,7 @@ func (k *checker) ownership(ctx context.Context) []checked {
 		seen[key] = true
 		all, err := store.Domain(ctx, key.Domain)
 		if err != nil {
-			out = append(out, one("domain", key.Domain, stateFail, err.Error(), "the state has to be readable for the user of the gateway")...)
+			out = append(out, one("domain", key.Domain, stateFail, err.Error(), "restore it from a backup, or remove the domain and add it again")...)
 			continue
 		}
 		e, ok := find(all, key)
@@ -39,10 +36,6 @@ func (k *checker) ownership(ctx context.Context) []checked {
 	}
 	if proven > 0 {
 		out = append(out, one("domain", plural(proven, "domain"), stateOK, "proven", "")...)
-	}
-	file := filepath.Join(store.Dir, "key")
-	if fi, err := os.Stat(file); len(seen) > 0 && err == nil && k.cfg.Verification.Key.IsZero() && fi.Mode().Perm()&0o077 != 0 {
-		out = append(out, one("domain", file, stateWarn, "others on this machine can read the key of the tokens", "chmod 600 "+file)...)
 	}
 	return out
 }

@@ -25,7 +25,7 @@ type checker struct {
 
 // probes lists everything to look at, in the order in which it is shown.
 func (k *checker) probes() []probe {
-	out := []probe{k.secrets, k.state, k.ownership}
+	out := []probe{k.secrets, k.state, k.kept}
 	for _, addr := range k.cfg.Listen {
 		out = append(out, func(ctx context.Context) []checked { return k.port(ctx, "listen", addr) })
 	}
@@ -52,6 +52,13 @@ func (k *checker) secrets(context.Context) []checked {
 			out = append(out, one("secret", d.Name, stateFail, err.Error(), "make the token readable for the user that runs the gateway")...)
 		}
 	}
+	if b := k.cfg.Store.Bodies; !b.ID.IsZero() {
+		for _, s := range []config.Secret{b.ID, b.Secret} {
+			if _, err := s.ReadAny(); err != nil {
+				out = append(out, one("secret", "bodies", stateFail, err.Error(), "make the key readable for the user that runs the gateway")...)
+			}
+		}
+	}
 	if _, err := k.cfg.Verification.Key.Read(); err != nil {
 		out = append(out, one("secret", "verification.key", stateFail, err.Error(), "make the key readable for the user that runs the gateway")...)
 	}
@@ -74,7 +81,7 @@ func (k *checker) state(context.Context) []checked {
 	if err != nil {
 		return one("state", dir, stateFail, err.Error(), "make a directory that the user of the gateway can write into, or take state out")
 	}
-	return one("state", dir, stateOK, "can be written", "")
+	return k.space(dir)
 }
 
 // port tries to listen. A port that is held by a gateway of this name is fine too.

@@ -22,7 +22,7 @@ type domainCmd struct {
 }
 
 func (domainCmd) Help() string {
-	return `The order: add, have the record made, verify, cutover. Proofs are kept in the directory that state: names; a running gateway sees changes within two seconds. Run the commands as the user that the gateway runs as.
+	return `The order: add, have the record made, verify, cutover. Proofs are kept in the database; running gateways see changes within a second. With state: run the commands as the user that the gateway runs as.
 
 Example:
   postreeve domain add -c postreeve.yaml ex.net
@@ -74,12 +74,22 @@ func (f domainFlags) open(e *env, domain string) (*desk, error) {
 		tenant = d.conf.Tenant
 	}
 	d.key = dnsverify.Key{Domain: domain, Tenant: cmp.Or(f.Tenant, tenant), Region: cfg.Verification.Region}
-	if d.ownership, err = newOwnership(cfg, nil); errors.Is(err, errNoState) {
-		e.err.printf("postreeve: %v\n", err)
+	if !cfg.Keeps() {
+		e.err.printf("postreeve: %v\n", errNoState)
 		return nil, exit(exitUsage)
 	}
-	return d, err
+	st, err := openStore(e.ctx, cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	if d.ownership, err = newOwnership(e.ctx, cfg, st, nil); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return d, nil
 }
+
+// close closes the store. What a command has written is in it already.
+func (d *desk) close() { _ = d.records.Close() }
 
 // configured returns the domain of a configuration whose mail needs the proof of domain, nil if none does.
 func configured(c *config.Config, domain string) *config.Domain {

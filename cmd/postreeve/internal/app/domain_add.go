@@ -36,6 +36,7 @@ func (c *domainAddCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	defer d.close()
 	claim := dnsverify.Claim{Tenant: d.key.Tenant, Domain: d.key.Domain, Region: d.key.Region}
 	if _, err := d.verifier.Challenge.Record(claim); err != nil {
 		e.err.printf("postreeve: %s\n", plain(err))

@@ -79,6 +79,7 @@ func (c *domainListCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	defer d.close()
 	all, err := d.store.List(e.ctx)
 	if err != nil {
 		return err
@@ -157,6 +158,7 @@ func (c *domainShowCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	defer d.close()
 	entry, err := d.claim(e)
 	if err != nil {
 		return err

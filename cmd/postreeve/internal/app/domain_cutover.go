@@ -2,7 +2,6 @@ package app
 
 import (
 	"cmp"
-	"os/user"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +23,7 @@ type domainCutoverCmd struct {
 }
 
 func (domainCutoverCmd) Help() string {
-	return `Writes the plan that moves the mail of a domain to the gateway without losing any, from what DNS says now, and keeps it with the old MX records in the state directory; later calls print the same plan with its progress. It changes nothing anywhere: the steps are done by whoever edits the zone. Until it is finished the proof is looked at every hour. The domain has to be in the configuration, or the gateway would refuse its mail.
+	return `Writes the plan that moves the mail of a domain to the gateway without losing any, from what DNS says now, and keeps it with the old MX records in the store; later calls print the same plan with its progress. It changes nothing anywhere: the steps are done by whoever edits the zone. Until it is finished the proof is looked at every hour. The domain has to be in the configuration, or the gateway would refuse its mail.
 
 Example:
   postreeve domain cutover -c postreeve.yaml ex.net
@@ -52,11 +51,12 @@ func (c *domainCutoverCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	defer d.close()
 	entry, err := d.claim(e)
 	if err != nil {
 		return err
 	}
-	kept, err := loadPlans(d.cfg.State, d.key)
+	kept, err := loadPlans(e.ctx, d.records, d.key)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (c *domainCutoverCmd) Run(e *env) error {
 		lines = look(e, planner, plan)
 		code = worst(lines)
 	}
-	if err := kept.save(); err != nil {
+	if err := kept.save(e.ctx, d.records); err != nil {
 		return err
 	}
 	if plan.Next() != nil && entry.State == dnsverify.StateVerified {
@@ -155,13 +155,7 @@ func serving(c *config.Config, name string) *config.Domain {
 }
 
 func (c *domainCutoverCmd) confirm(e *env, p *dnsverify.Plan) error {
-	by := c.By
-	if by == "" {
-		by = "the operator"
-		if u, err := user.Current(); err == nil {
-			by = u.Username
-		}
-	}
+	by := operator(c.By)
 	for _, id := range c.Confirm {
 		if err := p.Confirm(id, by); err != nil {
 			e.err.printf("postreeve: %s\n", plain(err))

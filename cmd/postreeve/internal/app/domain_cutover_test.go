@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/postreeve/postreeve/dnsverify"
 	"github.com/postreeve/postreeve/dnsverify/dnstest"
 )
 
@@ -29,17 +28,8 @@ func TestDomainCutoverUnknown(t *testing.T) {
 	replace(t, l.file, strings.Replace(read(t, l.file), "  ex.net:", "  ex.org:", 1))
 	l.do(t, 3, "cutover", "ex.net", "--check")
 	l.do(t, 0, "cutover", "ex.net", "--back") // the way back is open all the same
-	store := &dnsverify.FileStore{Dir: filepath.Join(l.dir, "state", "domains")}
-	all, err := store.Domain(t.Context(), "ex.net")
-	if err != nil || len(all) != 2 {
-		t.Fatalf("%+v, %v", all, err)
-	}
-	for i := range all {
-		all[i].State = dnsverify.StateConflict
-		if err := store.Save(t.Context(), all[i]); err != nil {
-			t.Fatal(err)
-		}
-	}
+	state := filepath.Join(l.dir, "state")
+	change(t, state, "domain", "ex.net", strings.ReplaceAll(recordOf(t, state, "domain", "ex.net"), `"state":"pending"`, `"state":"conflict"`))
 	if got := l.do(t, 3, "cutover", "ex.net", "--back"); !strings.Contains(got.err, "two tenants") {
 		t.Errorf("a conflict: %+v", got)
 	}

@@ -43,6 +43,7 @@ func (c *domainDiscoverCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	defer d.close()
 	found, err := d.client.Discover(e.ctx, d.key.Domain, d.own)
 	if err != nil {
 		return refused(e, err)

@@ -1,69 +1,57 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/postreeve/postreeve/dnsverify"
+	"github.com/postreeve/postreeve/relay/store"
 )
 
-// plans are the ways of one domain to the gateway and back, as they are kept in the state directory. The set of
-// MX records from before the gateway stands in the first of them.
+// plans are the ways of one domain to the gateway and back, as they are kept in the store. The set of MX records
+// from before the gateway stands in the first of them.
 type plans struct {
 	In   *dnsverify.Plan `json:"in,omitempty"`
 	Back *dnsverify.Plan `json:"back,omitempty"`
 
-	file string
+	record store.Record
 }
 
-func loadPlans(state string, k dnsverify.Key) (*plans, error) {
-	p := &plans{file: filepath.Join(state, "cutover", k.Domain+".json")}
-	data, err := os.ReadFile(p.file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return p, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(data, p)
+func loadPlans(ctx context.Context, st *store.Store, k dnsverify.Key) (*plans, error) {
+	r, err := st.Record(ctx, kindCutover, k.Domain)
+	if errors.Is(err, store.ErrNotFound) {
+		return &plans{record: store.Record{Kind: kindCutover, ID: k.Domain}}, nil
 	}
 	if err != nil {
+		return nil, err
+	}
+	p := &plans{record: r}
+	if err := json.Unmarshal([]byte(r.Value), p); err != nil {
 		return nil, fmt.Errorf("the plan of the cutover cannot be read: restore it from a backup, since the old MX records stand in it: %w", err)
 	}
 	if p.In != nil && p.In.Claim.Key() != k {
-		return nil, fmt.Errorf("%s is the plan of tenant %s: let them finish or move the file away", p.file, p.In.Claim.Tenant)
+		return nil, fmt.Errorf("there is a plan of tenant %s for %s: let them finish", p.In.Claim.Tenant, k.Domain)
 	}
 	return p, nil
 }
 
-// save writes aside, syncs, and puts the file in its place.
-func (p *plans) save() error {
-	dir := filepath.Dir(p.file)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("state: %w", err)
-	}
-	data, err := json.MarshalIndent(p, "", "\t")
+// save writes the plans, unless somebody else has changed them since they were read.
+func (p *plans) save(ctx context.Context, st *store.Store) error {
+	value, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".plan-*")
-	if err != nil {
-		return fmt.Errorf("state: %w", err)
+	if string(value) == p.record.Value {
+		return nil
 	}
-	_, err = f.Write(append(data, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), p.file)
+	p.record.Value = string(value)
+	_, err = st.PutRecord(ctx, p.record)
+	if errors.Is(err, store.ErrConflict) {
+		return errors.New("somebody else has changed the plan at the same time: look at it again")
 	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("state: %w", err), os.Remove(f.Name()))
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("state: %w", err)
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return err
 }
 
 // adopt gives a plan the claim as it is now: its token may have been renewed since the plan was made.

@@ -29,6 +29,7 @@ func (c *domainRemoveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	defer d.close()
 	if _, err := d.claim(e); err != nil {
 		return err
 	}

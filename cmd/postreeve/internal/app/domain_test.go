@@ -52,9 +52,10 @@ func (l *lab) do(t testing.TB, code int, args ...string) result {
 	if strings.ContainsAny(got.out+got.err, "\x1b\x07\u202e") {
 		t.Errorf("domain %q speaks to the terminal: %q", args, got.out+got.err)
 	}
-	key, _ := os.ReadFile(filepath.Join(l.dir, "state", "domains", "key"))
-	if k := strings.TrimSpace(string(key)); k != "" && strings.Contains(got.out+got.err, k) {
-		t.Errorf("domain %q tells the key", args)
+	if _, err := os.Stat(filepath.Join(l.dir, "state", "postreeve.db")); err == nil {
+		if k := strings.Trim(recordOf(t, filepath.Join(l.dir, "state"), "secret", "tokens"), `"`); k != "" && strings.Contains(got.out+got.err, k) {
+			t.Errorf("domain %q tells the key", args)
+		}
 	}
 	return got
 }
@@ -90,9 +91,12 @@ func TestDomainAdd(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, got.out)
 		}
 	}
-	key := filepath.Join(l.dir, "state", "domains", "key")
-	if fi, err := os.Stat(key); err != nil || fi.Mode().Perm() != 0o600 || fi.Size() != 65 {
-		t.Errorf("the key: %v, %v", fi, err)
+	state := filepath.Join(l.dir, "state")
+	if fi, err := os.Stat(filepath.Join(state, "postreeve.db")); err != nil || fi.Mode().Perm() != 0o600 {
+		t.Errorf("the database: %v, %v", fi, err)
+	}
+	if key := recordOf(t, state, "secret", "tokens"); len(key) != 66 {
+		t.Errorf("the key has %d characters", len(key))
 	}
 	sub := lines[struct{ Host, Domain, State string }](t, l.do(t, 0, "add", "--json", "bücher.sub.ex.net").out)
 	if sub[0].Host != "_postreeve-challenge.xn--bcher-kva.sub" || sub[0].State != "pending" {
@@ -107,10 +111,8 @@ func TestDomainAdd(t *testing.T) {
 			t.Errorf("%q is refused without a word", name)
 		}
 	}
-	if err := os.Remove(key); err != nil {
-		t.Fatal(err)
-	}
-	if got := l.do(t, 1, "add", "ex.org"); !strings.Contains(got.err, "restore the file from a backup") {
+	change(t, state, "secret", "tokens", "")
+	if got := l.do(t, 1, "add", "ex.org"); !strings.Contains(got.err, "restore it from a backup") {
 		t.Errorf("a lost key: %s", got.err)
 	}
 }
@@ -378,13 +380,9 @@ func TestDomainCutover(t *testing.T) {
 func (l *lab) rewind(t testing.TB, id string) {
 	t.Helper()
 	run(t, "", "domain", "cutover", "-c", l.file, "ex.net", "--check") // so that it is seen
-	file := filepath.Join(l.dir, "state", "cutover", "ex.net.json")
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	state := filepath.Join(l.dir, "state")
 	var p map[string]map[string]any
-	if err := json.Unmarshal(data, &p); err != nil {
+	if err := json.Unmarshal([]byte(recordOf(t, state, "cutover", "ex.net")), &p); err != nil {
 		t.Fatal(err)
 	}
 	for _, plan := range p {
@@ -394,10 +392,8 @@ func (l *lab) rewind(t testing.TB, id string) {
 			}
 		}
 	}
-	data, _ = json.Marshal(p)
-	if err := os.WriteFile(file, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	data, _ := json.Marshal(p)
+	change(t, state, "cutover", "ex.net", string(data))
 }
 
 // TestServeOwnership: mail for a domain is deferred until it is proven, by whatever process, and goes on when
@@ -466,20 +462,13 @@ func TestServeOwnership(t *testing.T) {
 	}
 
 	// A state that cannot be read takes no mail away either.
-	files, err := filepath.Glob(filepath.Join(state, "domains", "ex.net", "*.json"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("the state of ex.net: %v, %v", files, err)
-	}
-	good, err := os.ReadFile(files[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	replace(t, files[0], "damaged")
+	good := recordOf(t, state, "domain", "ex.net")
+	change(t, state, "domain", "ex.net", "damaged")
 	s.log.wait(t, "the state of a domain cannot be read", 1)
 	if got := send("a@ex.net"); got != "250" {
 		t.Errorf("with a damaged state: %s", got)
 	}
-	replace(t, files[0], string(good))
+	change(t, state, "domain", "ex.net", good)
 	l.do(t, 0, "remove", "--force", "ex.net")
 	within("removed", "451 4.7.1")
 	s.end(t)
@@ -501,19 +490,14 @@ func TestServeLooks(t *testing.T) {
 	s.end(t)
 }
 
-// TestDomainWithout: a configuration that cannot be used, or has no place for proofs.
 // TestServeUnread: a state that could never be read is not told as one that does not exist.
 func TestServeUnread(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil, exNet)
 	l.add(t)
-	files, err := filepath.Glob(filepath.Join(l.dir, "state", "domains", "ex.net", "*.json"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("the state of ex.net: %v, %v", files, err)
-	}
-	replace(t, files[0], "damaged")
+	change(t, filepath.Join(l.dir, "state"), "domain", "ex.net", "damaged")
 	s := serve(t, "hostname: mx.gw.example\nlisten: [\"127.0.0.1:0\"]\n"+section(l.net, filepath.Join(l.dir, "state"))+"\ndomains:\n"+exNet)
-	err = smtp.SendMail(s.addr(0), nil, "b@example.org", []string{"a@ex.net"}, []byte(message("x", "hello")))
+	err := smtp.SendMail(s.addr(0), nil, "b@example.org", []string{"a@ex.net"}, []byte(message("x", "hello")))
 	if err == nil || !strings.HasPrefix(err.Error(), `451 "4.7.1`) {
 		t.Errorf("mail: %v", err)
 	}
@@ -523,6 +507,7 @@ func TestServeUnread(t *testing.T) {
 	s.end(t)
 }
 
+// TestDomainWithout: a configuration that cannot be used, or has no place for proofs.
 func TestDomainWithout(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "c.yaml")

@@ -49,6 +49,7 @@ func (c *domainVerifyCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	defer d.close()
 	entry, err := d.claim(e)
 	if err != nil {
 		return err

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"reflect"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -30,6 +32,8 @@ type gateway struct {
 	metrics *metrics.Metrics // nil without
 	spool   *verdict.Spool
 	proofs  *proofs
+	keeper  *keeper // nil: nothing is kept
+	kept    sync.WaitGroup
 
 	listeners []net.Listener
 	web       *http.Server
@@ -56,17 +60,21 @@ func newGateway(ctx context.Context, c *config.Config, log *slog.Logger, level *
 		return nil, err
 	}
 	g.live.cur.Store(s)
-	srv := g.server(c)
-	if err := srv.Valid(); err != nil {
-		return nil, err
-	}
 	defer func() {
 		if err != nil {
 			g.closeListeners()
 			g.proofs.close()
+			g.closeStore()
 		}
 	}()
-	if err := g.proofs.follow(ctx, c); err != nil {
+	if err := g.openStore(ctx, c); err != nil {
+		return nil, err
+	}
+	srv := g.server(c)
+	if err := srv.Valid(); err != nil {
+		return nil, err
+	}
+	if err := g.proofs.follow(ctx, c, g.store()); err != nil {
 		return nil, err
 	}
 	s.warnUnproven(log)
@@ -78,6 +86,9 @@ func newGateway(ctx context.Context, c *config.Config, log *slog.Logger, level *
 		g.listeners = append(g.listeners, ln)
 	}
 	if err := g.serveMetrics(ctx, c.Metrics); err != nil {
+		return nil, err
+	}
+	if err := g.keep(ctx, c); err != nil {
 		return nil, err
 	}
 	g.front.use(srv, g.listeners[0].Addr())
@@ -117,6 +128,9 @@ func (g *gateway) server(c *config.Config) *relay.Server {
 		Normalize: c.Normalize, Postmaster: c.Postmaster, Engine: relay.Strict, Logger: g.log,
 	}
 	srv.Timeouts.Auth = c.Auth.Timeout
+	if g.keeper != nil {
+		srv.Hold, srv.Queue, srv.Ledger = g.keeper, g.keeper, g.keeper
+	}
 	if c.TLS != nil {
 		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: g.live.certificate}
 	}
@@ -138,6 +152,9 @@ func serverKeys(c *config.Config) any {
 func restartKeys(c *config.Config) map[string]any {
 	return map[string]any{
 		"listen": c.Listen, "metrics": c.Metrics, "state": c.State, "spool": c.Spool, "log.format": c.Log.JSON,
+		"database": c.Store.Database, "bodies": c.Store.Bodies, "node": c.Store.Node, "bounces": c.Store.Bounces,
+		"retention": []time.Duration{c.Store.HeldFor, c.Store.LedgerFor, c.Store.QueuedFor},
+		"quota":     []int64{c.Store.HeldBytes, c.Store.QueuedBytes},
 	}
 }
 
@@ -194,6 +211,8 @@ func (g *gateway) drain(patience time.Duration) {
 	case <-time.After(patience):
 		g.log.Error("some transactions did not end in time", "waited", patience)
 	}
+	g.kept.Wait() // deliveries from the queue have bounds of their own
+	g.closeStore()
 	g.live.cur.Load().close()
 }
 
@@ -214,11 +233,11 @@ func (g *gateway) reload() error {
 	if err := srv.Valid(); err != nil {
 		return err
 	}
-	if err := g.proofs.follow(g.front.ctx, c); err != nil {
+	if err := g.proofs.follow(g.front.ctx, c, g.store()); err != nil {
 		return err
 	}
 	now, was := restartKeys(c), restartKeys(old.config)
-	for _, key := range []string{"listen", "log.format", "metrics", "spool", "state"} {
+	for _, key := range slices.Sorted(maps.Keys(now)) {
 		if !reflect.DeepEqual(now[key], was[key]) {
 			g.log.Warn("this setting changes only when the gateway is started again", "key", key)
 		}

@@ -4,42 +4,39 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/dnsverify"
+	"github.com/postreeve/postreeve/relay/store"
 )
 
 // ownership is what proving domains takes, made from a configuration.
 type ownership struct {
 	cfg      *config.Config
-	store    *dnsverify.FileStore
+	records  *store.Store
+	store    dnsverify.Store
 	client   *dnsverify.Client
 	verifier *dnsverify.Verifier
 	own      dnsverify.Own
 }
 
 // errNoState is for commands; serve is told by the configuration.
-var errNoState = errors.New("the state of domains needs a directory: set state: in the configuration")
+var errNoState = errors.New("the state of domains needs a place: set state: in the configuration to a directory, or database")
 
-// newOwnership makes the directory and the key if they are not there.
-func newOwnership(c *config.Config, log *slog.Logger) (*ownership, error) {
-	if c.State == "" {
-		return nil, errNoState
+// newOwnership makes the key if there is none. What was kept in files before is taken over.
+func newOwnership(ctx context.Context, c *config.Config, st *store.Store, log *slog.Logger) (*ownership, error) {
+	o := &ownership{cfg: c, records: st, store: claims{st}, client: newClient(c, log), own: ourselves(c)}
+	if err := takeOver(ctx, c, st); err != nil {
+		return nil, fmt.Errorf("taking the state of domains over from files: %w", err)
 	}
-	o := &ownership{cfg: c, store: &dnsverify.FileStore{Dir: filepath.Join(c.State, "domains")}, client: newClient(c, log), own: ourselves(c)}
-	if err := os.MkdirAll(o.store.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("state: %w", err)
-	}
-	key, err := tokenKey(c, o.store)
+	key, err := tokenKey(ctx, c, st)
 	if err != nil {
 		return nil, err
 	}
@@ -80,44 +77,50 @@ func ourselves(c *config.Config) dnsverify.Own {
 	return own
 }
 
+// tokenSecret is the id of the record with the key of the tokens.
+const tokenSecret = "tokens"
+
 // tokenKey reads the key, or makes one where there is none and no claim that was made with one.
-func tokenKey(c *config.Config, store *dnsverify.FileStore) (string, error) {
+func tokenKey(ctx context.Context, c *config.Config, st *store.Store) (string, error) {
 	if ref := c.Verification.Key; !ref.IsZero() {
 		return ref.Read()
 	}
-	file := config.Secret{File: filepath.Join(store.Dir, "key")}
-	if _, err := os.Stat(file.File); errors.Is(err, fs.ErrNotExist) {
-		all, err := store.List(context.Background())
+	for {
+		r, err := st.Record(ctx, kindSecret, tokenSecret)
+		if err == nil {
+			var key string
+			if err = json.Unmarshal([]byte(r.Value), &key); err != nil || len(key) < 16 {
+				return "", errors.New("the key of the tokens in the database is damaged: restore it from a backup")
+			}
+			return key, nil
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return "", err
+		}
+		all, err := claims{st}.List(ctx)
 		if err != nil {
 			return "", err
 		}
 		if len(all) > 0 {
-			return "", fmt.Errorf("%s is missing, and %s with it: restore the file from a backup, since a new key means new records for everybody", file.File, plural(len(all), "claim was made"))
+			return "", fmt.Errorf("the key of the tokens is missing in the database, and %s with it: restore it from a backup, since a new key means new records for everybody", plural(len(all), "claim was made"))
 		}
-		if err := makeKey(file.File); err != nil {
+		var key [32]byte
+		rand.Read(key[:]) // never fails
+		err = putRecord(ctx, st, kindSecret, tokenSecret, hex.EncodeToString(key[:]))
+		if err != nil && !errors.Is(err, store.ErrConflict) { // else another process was faster, and its key counts
 			return "", fmt.Errorf("making the key of the tokens: %w", err)
 		}
 	}
-	return file.Read()
 }
 
-// makeKey writes a key of 32 random bytes in hex. If another process is faster its key stays.
-func makeKey(name string) error {
-	var key [32]byte
-	rand.Read(key[:]) // never fails
-	f, err := os.CreateTemp(filepath.Dir(name), ".key-*")
+// putRecord writes a new record.
+func putRecord(ctx context.Context, st *store.Store, kind, id string, v any) error {
+	value, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
-	_, err = f.WriteString(hex.EncodeToString(key[:]) + "\n")
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(f.Name(), name); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
+	_, err = st.PutRecord(ctx, store.Record{Kind: kind, ID: id, Value: string(value)})
+	return err
 }
 
 // monitor returns a monitor of the store. The logger may be nil.
@@ -127,7 +130,7 @@ func (o *ownership) monitor(log *slog.Logger) *dnsverify.Monitor {
 }
 
 // settings are what of a configuration changes the proof of domains.
-func settings(c *config.Config) any { return []any{c.Verification, c.DNS, c.State} }
+func settings(c *config.Config) any { return []any{c.Verification, c.DNS} }
 
 // required says whether a domain has to be proven.
 func required(c *config.Config) bool {

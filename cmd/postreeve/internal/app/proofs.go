@@ -5,11 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"sync"
@@ -18,19 +15,16 @@ import (
 
 	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/dnsverify"
+	"github.com/postreeve/postreeve/relay/store"
 )
 
-// looks is the time between two looks at the directory, for what other processes change.
-const looks = time.Second
-
 // proofs knows which domains are proven while the gateway runs, and has them checked again on schedule. What
-// it knows is a picture of the store that is at most a little older than looks: no mail waits for a disk.
+// it knows is a picture of the store that is a second old at most: no mail waits for a database.
 type proofs struct {
 	log *slog.Logger
 	cur atomic.Pointer[picture]
 
 	mu   sync.Mutex // one follow at a time
-	dir  string     // state directory, as it was at the start
 	was  any        // settings that the goroutines run with; nil: none run
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -39,8 +33,8 @@ type proofs struct {
 // picture is the store at one moment. It does not change.
 type picture struct {
 	domains map[string][]dnsverify.Entry
-	seen    map[string]time.Time // when a directory was changed last; zero: it has to be read again
-	broken  map[string]string    // what was wrong with a directory
+	seen    map[string]int64  // revisions of the records
+	broken  map[string]string // what was wrong with a record
 }
 
 func newProofs(log *slog.Logger) *proofs {
@@ -50,26 +44,27 @@ func newProofs(log *slog.Logger) *proofs {
 }
 
 // follow has the domains of a configuration watched until ctx ends. It returns when the first picture is there.
-func (p *proofs) follow(ctx context.Context, c *config.Config) error {
+func (p *proofs) follow(ctx context.Context, c *config.Config, st *store.Store) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !required(c) {
 		p.halt()
 		return nil
 	}
-	mine := *c // only a restart changes the directory
-	mine.State = cmp.Or(p.dir, c.State)
-	if p.was != nil && reflect.DeepEqual(p.was, settings(&mine)) {
+	if st == nil { // the configuration has one since a moment ago, and only a restart opens it
+		return errors.New("domains that have to be proven need a store, which is opened when the gateway is started again")
+	}
+	if p.was != nil && reflect.DeepEqual(p.was, settings(c)) {
 		return nil
 	}
-	o, err := newOwnership(&mine, nil)
+	o, err := newOwnership(ctx, c, st, nil)
 	if err != nil {
 		return err
 	}
 	p.halt()
 	ctx, cancel := context.WithCancel(ctx)
-	p.dir, p.was, p.stop = mine.State, settings(&mine), cancel
-	p.look(ctx, o.store)
+	p.was, p.stop = settings(c), cancel
+	_ = p.look(ctx, st)
 	states := p.count()
 	p.log.Info("domains are watched", "verified", states[string(dnsverify.StateVerified)], "pending", states[string(dnsverify.StatePending)],
 		"at_risk", states[string(dnsverify.StateAtRisk)], "lapsed", states[string(dnsverify.StateLapsed)], "conflict", states[string(dnsverify.StateConflict)])
@@ -79,16 +74,15 @@ func (p *proofs) follow(ctx context.Context, c *config.Config) error {
 		}
 	})
 	p.wg.Go(func() {
-		tick := time.NewTicker(looks)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				p.look(ctx, o.store)
+		st.Watch(ctx, kindDomain, func(ctx context.Context) {
+			for p.look(ctx, st) != nil {
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(time.Second):
+				}
 			}
-		}
+		})
 	})
 	return nil
 }
@@ -109,55 +103,42 @@ func (p *proofs) close() {
 	p.halt()
 }
 
-// look takes a new picture. A directory that cannot be read keeps what was known of it: a disk that fails takes
-// no mail away.
-func (p *proofs) look(ctx context.Context, store *dnsverify.FileStore) {
+// look takes a new picture. What cannot be read stays as it was known: a database that fails takes no mail away.
+func (p *proofs) look(ctx context.Context, st *store.Store) error {
 	old := p.cur.Load()
-	dirs, err := os.ReadDir(store.Dir)
+	all, err := st.Records(ctx, kindDomain)
 	if err != nil {
-		if old.broken["."] != err.Error() {
+		if old.broken["."] == "" && ctx.Err() == nil {
 			p.log.Error("the state of domains cannot be read, what was known stays in force", "err", err)
 		}
 		p.cur.Store(&picture{domains: old.domains, seen: old.seen, broken: map[string]string{".": err.Error()}})
-		return
+		return err
 	}
-	now := &picture{domains: map[string][]dnsverify.Entry{}, seen: map[string]time.Time{}, broken: map[string]string{}}
-	for _, d := range dirs {
-		if d.IsDir() {
-			p.lookAt(ctx, store, d.Name(), old, now)
-		}
+	now := &picture{domains: map[string][]dnsverify.Entry{}, seen: map[string]int64{}, broken: map[string]string{}}
+	for _, r := range all {
+		p.lookAt(r, old, now)
 	}
 	p.cur.Store(now)
 	if old.domains != nil { // what is there at the start is no change
 		p.tell(old, now)
 	}
+	return nil
 }
 
-func (p *proofs) lookAt(ctx context.Context, store *dnsverify.FileStore, domain string, old, now *picture) {
-	fi, err := os.Stat(filepath.Join(store.Dir, domain))
-	if errors.Is(err, fs.ErrNotExist) {
+func (p *proofs) lookAt(r store.Record, old, now *picture) {
+	if seen, ok := old.seen[r.ID]; ok && seen == r.Revision {
+		now.domains[r.ID], now.seen[r.ID] = old.domains[r.ID], seen
 		return
 	}
-	if err == nil && fi.ModTime().Equal(old.seen[domain]) {
-		now.domains[domain], now.seen[domain] = old.domains[domain], old.seen[domain]
-		return
-	}
-	begun := time.Now()
-	var list []dnsverify.Entry
-	if err == nil {
-		list, err = store.Domain(ctx, domain)
-	}
+	list, err := readClaims(r)
 	if err != nil {
-		now.domains[domain], now.broken[domain] = old.domains[domain], err.Error()
-		if old.broken[domain] != err.Error() {
-			p.log.Error("the state of a domain cannot be read, what was known stays in force", "domain", show(domain), "err", err)
+		now.domains[r.ID], now.broken[r.ID] = old.domains[r.ID], err.Error()
+		if old.broken[r.ID] != err.Error() {
+			p.log.Error("the state of a domain cannot be read, what was known stays in force", "domain", show(r.ID), "err", err)
 		}
 		return
 	}
-	now.domains[domain] = list
-	if begun.Sub(fi.ModTime()) > 2*looks { // clocks of file systems are coarse: what is new is read once more
-		now.seen[domain] = fi.ModTime()
-	}
+	now.domains[r.ID], now.seen[r.ID] = list, r.Revision
 }
 
 // tell logs what has changed, whoever changed it.
@@ -193,7 +174,7 @@ func (p *proofs) refuses(k dnsverify.Key) string {
 	unread := cmp.Or(now.broken[k.Domain], now.broken["."])
 	switch {
 	case !ok && unread != "":
-		return fmt.Sprintf("whether it is proven cannot be read (%s): its state has to be readable for the user of the gateway", show(unread))
+		return fmt.Sprintf("whether it is proven cannot be read (%s): see the log", show(unread))
 	case !ok:
 		return fmt.Sprintf("its ownership was never proven: run postreeve domain add %s, or if you know that it is yours, say verification: waived in the configuration", k.Domain)
 	case e.Serves():

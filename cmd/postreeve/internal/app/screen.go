@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"golang.org/x/term"
@@ -51,7 +52,28 @@ func (s *screen) line(v any) {
 		s.mu.Unlock()
 		return
 	}
-	s.printf("%s\n", data)
+	s.printf("%s\n", harmlessJSON(string(data)))
+}
+
+// harmlessJSON escapes what JSON may leave as it is and a terminal may act upon: characters that turn the direction
+// of writing among them. It stays the same JSON.
+func harmlessJSON(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsGraphic(r) }) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case strconv.IsGraphic(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			hi, lo := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, hi, lo)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
 }
 
 // failed returns the first error of writing, such as a disk that is full or a pipe that is closed.

@@ -21,7 +21,9 @@ type serveCmd struct {
 }
 
 func (serveCmd) Help() string {
-	return `Takes mail until SIGTERM or SIGINT, then lets transactions under way finish (timeouts.drain, 30 s) and exits 0; a second signal ends it at once. SIGHUP or a changed file reloads the configuration without dropping a connection; one with errors is refused and the old one stays in force. What needs a new start is said in the log: listen, metrics, state, spool, log.format.
+	return `Takes mail until SIGTERM or SIGINT, then lets transactions under way finish (timeouts.drain, 30 s) and exits 0; a second signal ends it at once. SIGHUP or a changed file reloads the configuration without dropping a connection; one with errors is refused and the old one stays in force. What needs a new start is said in the log: listen, metrics, spool, log.format, and where mail is kept.
+
+With state: or database: mail is held, queued while its next hop is away, and every message has a row in a ledger: see postreeve quarantine, queue and message. A store that fails defers what has to be kept, and nothing else.
 
 Mail for a domain that was never proven is deferred with 451 4.7.1: see postreeve domain --help. What is proven is looked at every day, and a failure of DNS takes no mail away.
 

@@ -100,7 +100,7 @@ func TestServe(t *testing.T) {
 	for i, c := range []struct{ to, body, want string }{
 		{"a@ex.net", "hello", ""},
 		{"a@ex.net", teststring.Spam, ""},
-		{"a@ex.net", teststring.Malicious, "550 5.7.1"},
+		{"a@ex.net", teststring.Malicious, ""},
 		{"a@ex.net", teststring.Unknown, "451 4.7.1"},
 		{"a@ex.org", "hello", "451 4.7.1"},
 		{"a@elsewhere.example", "hello", "550 5.7.1"},
@@ -120,7 +120,8 @@ func TestServe(t *testing.T) {
 	_, url, _ := strings.Cut(strings.TrimSpace(s.out.String()), "metrics on ")
 	text := fetch(t, url)
 	for _, want := range []string{
-		`postreeve_messages_total{action="deliver",class="clean",reply="2xx"} 1`, `postreeve_messages_total{action="reject",class="malicious",reply="5xx"} 1`,
+		`postreeve_messages_total{action="deliver",class="clean",reply="2xx"} 1`, `postreeve_messages_total{action="hold",class="malicious",reply="2xx"} 1`,
+		`postreeve_held_messages 1`, `postreeve_queued_messages 0`, `postreeve_store_up 1`, `postreeve_store_writes_total{op="ledger",result="ok"} 4`,
 		`postreeve_connections_total 6`, `postreeve_scanner_runs_total{outcome="done",scanner="structure"} 4`, `postreeve_judge_seconds_count 4`,
 	} {
 		if !strings.Contains(text, want) {

@@ -50,7 +50,8 @@ type hopKey struct{ route, hostname, dns string }
 // newSetup makes everything that a configuration asks for but listeners. Next hops that old has already
 // are taken over with their connections. The error has all that is wrong.
 func newSetup(c *config.Config, old *setup, pr *proofs, log *slog.Logger, trace verdict.Trace) (*setup, error) {
-	s := &setup{config: c, domains: relay.Static{}, claims: map[string]dnsverify.Key{}, proofs: pr, hops: map[hopKey]*relay.SMTP{}}
+	s := emptySetup(c)
+	s.proofs = pr
 	var errs []error
 	var err error
 	s.dns = newDNS(c, old)
@@ -68,16 +69,34 @@ func newSetup(c *config.Config, old *setup, pr *proofs, log *slog.Logger, trace 
 			errs = append(errs, err)
 		}
 	}
-	resolver := newResolver(c.DNS.Servers)
-	for _, d := range c.Domains {
-		if err := s.addDomain(d, old, resolver, log); err != nil {
-			errs = append(errs, fmt.Errorf("domains.%s: %w", d.Name, err))
-		}
-	}
+	errs = append(errs, s.addDomains(old, log)...)
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	return s, nil
+}
+
+func emptySetup(c *config.Config) *setup {
+	return &setup{config: c, domains: relay.Static{}, claims: map[string]dnsverify.Key{}, hops: map[hopKey]*relay.SMTP{}}
+}
+
+// newRoutes is a setup with nothing but the ways of the mail.
+func newRoutes(c *config.Config, log *slog.Logger) (*setup, error) {
+	s := emptySetup(c)
+	if errs := s.addDomains(nil, log); len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return s, nil
+}
+
+func (s *setup) addDomains(old *setup, log *slog.Logger) (errs []error) {
+	resolver := newResolver(s.config.DNS.Servers)
+	for _, d := range s.config.Domains {
+		if err := s.addDomain(d, old, resolver, log); err != nil {
+			errs = append(errs, fmt.Errorf("domains.%s: %w", d.Name, err))
+		}
+	}
+	return errs
 }
 
 func (s *setup) addDomain(d *config.Domain, old *setup, resolver relay.Resolver, log *slog.Logger) error {
@@ -104,6 +123,7 @@ func (s *setup) addDomain(d *config.Domain, old *setup, resolver relay.Resolver,
 	}
 	dom := &relay.Domain{
 		Name: d.Name, Next: s.hops[key], Policy: d.Policy, Mode: d.Mode, Upstream: d.Upstream, Token: token,
+		Tenant: d.Tenant,
 	}
 	if dom.Group, err = group(d, token); err != nil {
 		return err

@@ -41,6 +41,7 @@ func (d *decoder) check(c *Config) {
 	d.patience(c)
 	d.engine(c)
 	d.ownership(c)
+	d.store(c)
 	d.authentication(c)
 	for _, dom := range c.Domains {
 		d.loops(c, dom)

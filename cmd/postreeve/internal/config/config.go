@@ -24,8 +24,9 @@ type Config struct {
 	Hostname   string
 	Listen     []string // host:port
 	State      string   // directory; empty: none
-	Engine     string   // strict or go-smtp
-	TLS        *TLS     // nil: STARTTLS is not offered
+	Store      Store
+	Engine     string // strict or go-smtp
+	TLS        *TLS   // nil: STARTTLS is not offered
 	Clients    []netip.Prefix
 	Proxies    []netip.Prefix
 	XClient    []netip.Prefix

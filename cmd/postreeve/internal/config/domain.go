@@ -1,10 +1,13 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -46,13 +49,13 @@ func (d *decoder) domain(dom *Domain, v value, base string) {
 		"tls":          hopTLS(&dom.Route, base),
 		"private":      boolean(&dom.Route.Private),
 		"connections":  natural(&dom.Route.Conns, 10_000),
-		"mode":         mode(&dom.Mode),
+		"mode":         oneOf(&dom.Mode, modes),
 		"verification": oneOf(&dom.Waived, map[string]bool{"waived": true, "required": false}),
 		"tenant":       text(&dom.Tenant, account),
 		"connection":   oneOf(&conn, map[string]string{"mx": "mx", "m365": "m365", "gworkspace": "gworkspace"}),
 		"policy":       policy(&dom.Policy),
 		"token":        secret(&dom.Token, base),
-		"upstream":     upstream(&dom.Upstream),
+		"upstream":     upstream(&dom.Upstream, base),
 	})
 	dom.Route.Hosts = strings.Join(hosts, " ")
 	d.route(dom, v, mx)
@@ -79,11 +82,17 @@ func (d *decoder) route(dom *Domain, v value, mx string) {
 		}
 		dom.Route.MX, dom.Route.Port = host, uint16(n)
 	}
-	if dom.Route.TLS != relay.TLSVerify {
-		for _, key := range []string{"name", "roots"} {
-			if p := v.path + ".tls." + key; d.has(p) {
-				d.failKey(p, "goes with mode: verify only")
-			}
+	d.nameless(&dom.Route, v)
+}
+
+// nameless refuses a name and roots where no certificate is compared with them.
+func (d *decoder) nameless(r *Route, v value) {
+	if r.TLS == relay.TLSVerify {
+		return
+	}
+	for _, key := range []string{"name", "roots"} {
+		if p := v.path + ".tls." + key; d.has(p) {
+			d.failKey(p, "goes with mode: verify only")
 		}
 	}
 }
@@ -101,14 +110,7 @@ func hopTLS(r *Route, base string) reader {
 	}
 }
 
-func mode(dst *relay.Mode) reader {
-	return func(d *decoder, v value) {
-		oneOf(dst, map[string]relay.Mode{"sync": relay.Synchronous, "continuity": relay.Continuity})(d, v)
-		if *dst == relay.Continuity {
-			d.fail(v, "needs a queue on disk, which this version does not have: use sync, and the sender's queue keeps the mail while the next hop is away")
-		}
-	}
-}
+var modes = map[string]relay.Mode{"sync": relay.Synchronous, "continuity": relay.Continuity, "queue": relay.StoreAndForward}
 
 var kinds = map[string]relay.UpstreamKind{"mx": relay.ReceivedChain, "m365": relay.ExchangeOnline, "gworkspace": relay.Gmail}
 
@@ -118,17 +120,83 @@ func (d *decoder) connection(dom *Domain, v value, conn string) {
 	if conn != "mx" && d.has(v.path+".upstream.hops") {
 		d.failKey(v.path+".upstream.hops", "goes with connection: mx only: %s says in a field of its own who the client was", conn)
 	}
-	if conn != "mx" && len(dom.Upstream.Nets) == 0 {
+	if conn != "gworkspace" && dom.Upstream.Proof != nil {
+		d.failKey(v.path+".upstream.tenant-token", "goes with connection: gworkspace only: what others reroute comes from addresses that can be listed in nets")
+	}
+	if conn != "mx" && len(dom.Upstream.Nets) == 0 && dom.Upstream.Proof == nil {
 		d.warn(v.path+".connection", "nobody is trusted to name the original client: list the addresses that %s connects from in upstream: {nets: […]}", conn)
 	}
 }
 
-func upstream(u *relay.Upstream) reader {
+func upstream(u *relay.Upstream, base string) reader {
 	return func(d *decoder, v value) {
-		d.mapping(v, fields{"nets": some(&u.Nets, prefix), "hops": natural(&u.Hops, 20), "results": upstreamResults(u)})
-		if d.lacks(v.path + ".nets") {
-			d.failAt(d.keys[v.path], v.path, "wants nets, the networks that the upstream connects from")
+		header, refs := "X-Postreeve-Tenant", []Secret(nil)
+		d.mapping(v, fields{
+			"nets": some(&u.Nets, prefix), "hops": natural(&u.Hops, 20), "results": upstreamResults(u),
+			"tenant-token": secrets(&refs, base), "tenant-header": text(&header, fieldName),
+		})
+		if len(refs) > 0 {
+			u.Proof = &relay.TenantProof{Header: header, Tokens: fresh(refs)}
+			for _, r := range refs {
+				u.Proof.ID = strings.TrimSpace(u.Proof.ID + " " + r.String())
+			}
 		}
+		proof := d.has(v.path + ".tenant-token")
+		switch {
+		case d.lacks(v.path+".nets") && d.lacks(v.path+".tenant-token"):
+			d.failAt(d.keys[v.path], v.path, "wants nets, the networks that the upstream connects from")
+		case !proof && d.has(v.path+".tenant-header"):
+			d.failKey(v.path+".tenant-header", "says nothing without tenant-token: name the file of the secret")
+		}
+	}
+}
+
+// secrets reads the references of one secret, or of two while one is replaced.
+func secrets(dst *[]Secret, base string) reader {
+	return func(d *decoder, v value) {
+		items := d.items(v)
+		if len(items) < 1 || len(items) > 2 {
+			d.fail(v, "wants one secret, or two while one is replaced, as in [file:new, file:old]")
+			return
+		}
+		for _, item := range items {
+			var s Secret
+			secret(&s, base)(d, item)
+			*dst = append(*dst, s)
+		}
+	}
+}
+
+// fieldName accepts the name of a header field (RFC 5322 section 3.6.8) of letters, digits and dashes.
+func fieldName(s string) (string, error) {
+	if len(s) > 64 || strings.ContainsFunc(s, func(r rune) bool { return r != '-' && notHost(r|0x20) }) {
+		return "", fmt.Errorf("%s is no name of a header field, as in X-Postreeve-Tenant", quote(s))
+	}
+	return s, nil
+}
+
+// tokensAge is how long secrets that were read are good.
+const tokensAge = 5 * time.Second
+
+// fresh reads secrets again every few seconds, so that one can be replaced while mail goes on. One that cannot be
+// read lets nobody in.
+func fresh(refs []Secret) func() []string {
+	var mu sync.Mutex
+	var at time.Time
+	var have []string
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(at) < tokensAge {
+			return have
+		}
+		at, have = time.Now(), nil
+		for _, s := range refs {
+			if v, err := s.Read(); err == nil && v != "" {
+				have = append(have, v)
+			}
+		}
+		return have
 	}
 }
 
@@ -164,14 +232,6 @@ func policy(p *relay.Policy) reader {
 			if len(p.Allow) == 0 {
 				d.failKey(v.path+".allow-malicious", "says nothing without allow: list the senders")
 			}
-		}
-		for key, a := range map[string]relay.Action{"spam": p.Spam, "unknown": p.Unknown} {
-			if a == relay.Hold {
-				d.failKey(v.path+"."+key, "hold needs a quarantine, which this version does not have: use tag, defer or reject")
-			}
-		}
-		if p.Malicious == relay.Hold {
-			d.warn(v.path+".malicious", "this version has no quarantine: malicious mail is refused with 550 5.7.1 instead of held")
 		}
 		if p.Malicious.Releases() {
 			d.warn(v.path+".malicious", "malicious mail is delivered")

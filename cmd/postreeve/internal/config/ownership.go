@@ -29,7 +29,7 @@ type Verification struct {
 	Brand    string        // in the name of the record; empty: postreeve
 	Tenant   string        // whose the domains are, where a domain does not say so; never empty
 	Region   string        // empty: one record does for all regions
-	Key      Secret        // the tokens are made with; zero: a file in the state directory
+	Key      Secret        // the tokens are made with; zero: one that is made and kept in the store
 	MX       []string      // the names of the gateway for MX records, best first; never empty if there is a hostname
 	Interval time.Duration // between checks of what is proven; 0: daily
 	Confirm  time.Duration // between the two matches that a proof takes; 0: 30 s
@@ -97,6 +97,14 @@ func label(s string) (string, error) {
 	return s, nil
 }
 
+// node accepts a name that stands in lists and claims.
+func node(s string) (string, error) {
+	if len(s) > 100 {
+		return "", errors.New("wants at most 100 bytes")
+	}
+	return s, nil
+}
+
 // account accepts the operator's own name for whose a domain is.
 func account(s string) (string, error) {
 	if len(s) > 100 {
@@ -121,8 +129,8 @@ func (d *decoder) ownership(c *Config) {
 		if dom.Waived || d.meant[dom.path+".verification"] {
 			continue
 		}
-		if d.lacks("state") && !told {
-			d.failAt(d.keys[dom.path], dom.path, "its ownership has to be proven, and the proof is kept in state, which is missing: set state: to a directory, or say verification: waived if you know that it is yours")
+		if d.lacks("state") && d.lacks("database") && !told {
+			d.failAt(d.keys[dom.path], dom.path, "its ownership has to be proven, and the proof is kept in state or database, which are missing: set state: to a directory, or say verification: waived if you know that it is yours")
 			told = true
 		}
 		if _, err := c.Names().Normalize(dom.Claim()); err != nil {

@@ -44,7 +44,9 @@ func (s Secret) Read() (string, error) {
 }
 
 // ReadAny is Read for a secret that somebody else has chosen: 1 to 256 characters in one line.
-func (s Secret) ReadAny() (string, error) {
+func (s Secret) ReadAny() (string, error) { return s.read(maxSecret) }
+
+func (s Secret) read(most int) (string, error) {
 	var got string
 	switch {
 	case s.File != "":
@@ -53,7 +55,7 @@ func (s Secret) ReadAny() (string, error) {
 			return "", fmt.Errorf("secret: %w", err)
 		}
 		defer f.Close()
-		data, err := io.ReadAll(io.LimitReader(f, maxSecret+3))
+		data, err := io.ReadAll(io.LimitReader(f, int64(most)+3))
 		if err != nil {
 			return "", fmt.Errorf("secret: %w", err)
 		}
@@ -66,8 +68,8 @@ func (s Secret) ReadAny() (string, error) {
 	default:
 		return "", nil
 	}
-	if got == "" || len(got) > maxSecret || strings.ContainsFunc(got, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return "", fmt.Errorf("secret %v: wants one line of 1 to %d characters", s, maxSecret)
+	if got == "" || len(got) > most || strings.ContainsFunc(got, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", fmt.Errorf("secret %v: wants one line of 1 to %d characters", s, most)
 	}
 	return got, nil
 }

@@ -40,15 +40,13 @@ func (d *decoder) config(c *Config, v value, base string) {
 		"scan":         scan(&c.Scan),
 		"weights":      weights(&c.Weights),
 		"domains":      domains(&c.Domains, base),
-		"database":     needsStore,
-		"bodies":       needsStore,
+		"database":     database(&c.Store.Database, base),
+		"bodies":       bodies(&c.Store.Bodies, base),
+		"node":         text(&c.Store.Node, node),
+		"retention":    retention(&c.Store),
+		"quota":        quota(&c.Store),
+		"bounces":      bounces(&c.Store.Bounces, base),
 	})
-}
-
-// needsStore refuses keys of gateways that keep state: to take them in silence would look as if mail
-// were kept.
-func needsStore(d *decoder, v value) {
-	d.failAt(d.keys[v.path], v.path, "this version keeps no mail and has no database: take the key out")
 }
 
 func serverTLS(dst **TLS, file func(string) (string, error)) reader {

@@ -35,6 +35,8 @@ type Metrics struct {
 	runs     *prometheus.CounterVec // scanner, outcome
 	scans    *prometheus.HistogramVec
 	reloads  *prometheus.CounterVec // result
+	stored   *prometheus.CounterVec // op, result
+	storing  *prometheus.HistogramVec
 }
 
 // seconds are the bounds of the histograms: from what a small message takes to the patience of senders.
@@ -60,13 +62,17 @@ func New(version string) *Metrics {
 			Name: "postreeve_scanner_seconds", Help: "Time that a scanner took for a message.", Buckets: seconds,
 		}, []string{"scanner"}),
 		reloads: counters("reloads_total", "Configurations that were read while running, by result: ok, failed.", "result"),
+		stored:  counters("store_writes_total", "Messages that were to be kept, by what for (hold, queue, ledger) and result: ok, failed.", "op", "result"),
+		storing: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "postreeve_store_seconds", Help: "Time until a message was durable.", Buckets: seconds,
+		}, []string{"op"}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "postreeve_info", Help: "1, with the version.", ConstLabels: prometheus.Labels{"version": version},
 	})
 	info.Set(1)
 	m.registry.MustRegister(m.messages, m.bytes, m.auth, m.seals, m.find, m.judge, m.deliver, m.total, m.now, m.accepted, m.refused, m.runs, m.scans,
-		m.reloads, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.reloads, m.stored, m.storing, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

@@ -1,0 +1,149 @@
+package app
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"time"
+
+	"github.com/postreeve/postreeve/gworkspace"
+)
+
+type gworkspaceCmd struct {
+	Plan      gworkspacePlanCmd      `cmd:"" help:"Show the steps that are left, with what to click and to paste."`
+	Verify    gworkspaceVerifyCmd    `cmd:"" help:"Say what is right, wrong, missing, overridden or off, and how that is known."`
+	Runbook   gworkspaceRunbookCmd   `cmd:"" help:"Write all steps, and the way out, as a document."`
+	Offboard  gworkspaceOffboardCmd  `cmd:"" help:"Show the steps that are left of the way out."`
+	Remediate gworkspaceRemediateCmd `cmd:"" help:"Take back delivered mail, or give it back."`
+	Secrets   gworkspaceSecretsCmd   `cmd:"" help:"Make, replace and settle the secrets of the loop and of the tenant."`
+}
+
+func (gworkspaceCmd) Help() string {
+	return `Puts a Google Workspace tenant behind the gateway and takes it out again. Google has no API that writes these settings: a person makes them, and this reads back whatever can be read. Each result says read, inferred or told.
+
+Example:
+  postreeve gworkspace secrets google.json
+  postreeve gworkspace runbook --profile ex.yaml --secrets google.json
+  postreeve gworkspace verify --profile ex.yaml --key-file key.json
+
+` + codesOfTenants
+}
+
+// gworkspaceFlags are what all commands take that read a tenant.
+type gworkspaceFlags struct {
+	Profile string `placeholder:"FILE" help:"What is wanted, in YAML or JSON."`
+	gworkspaceAuth
+	Secrets string   `placeholder:"FILE" help:"The secrets of the loop and the tenant, as postreeve gworkspace secrets makes them: compared with what the rule looks for."`
+	Done    []string `placeholder:"STEP" help:"A person says that this step is done; counts for what cannot be read."`
+	Told    string   `placeholder:"FILE" help:"Keep what was said with --done here, and read it."`
+	By      string   `placeholder:"NAME" help:"Who said it; by default the user."`
+	MXMoved string   `name:"mx-moved" enum:"profile,yes,no" default:"profile" help:"Whether the MX records name the gateway and their old TTL is over: yes or no, instead of what the profile says."`
+	NoWait  bool     `help:"Send no probes and connect to no host; says what was left out."`
+	dnsFlags
+	outFlags
+	mailFlags
+}
+
+// readProfile reads the profile and takes over what the flags say.
+func (f *gworkspaceFlags) readProfile(e *env) (*gworkspace.Profile, error) {
+	if f.Profile == "" {
+		return nil, usage(e, "--profile is missing: it says what is wanted of the tenant")
+	}
+	p, err := readProfile(f.Profile, (*gworkspace.Profile).Check)
+	if err != nil {
+		return nil, badProfile(e, err)
+	}
+	if f.MXMoved != "profile" {
+		p.MXMoved = f.MXMoved == "yes"
+	}
+	return p, nil
+}
+
+// open makes what a command works with.
+func (f *gworkspaceFlags) open(e *env) (*gworkspace.Tenant, error) {
+	if err := f.mailFlags.valid(e); err != nil {
+		return nil, err
+	}
+	p, err := f.readProfile(e)
+	if err != nil {
+		return nil, err
+	}
+	t := &gworkspace.Tenant{Profile: p}
+	if t.Secrets, err = readSecrets(f.Secrets); err != nil {
+		return nil, err
+	}
+	if t.Told, err = f.told(e, p); err != nil {
+		return nil, err
+	}
+	if t.LookupMX, err = f.lookup(e); err != nil {
+		return nil, err
+	}
+	admin := f.Admin
+	if admin == "" && p.Access != nil {
+		admin = p.Access.Admin
+	}
+	t.Client, err = f.client(e, admin)
+	return t, err
+}
+
+func readSecrets(path string) (*gworkspace.Secrets, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("--secrets: %w", err)
+	}
+	defer f.Close()
+	return gworkspace.ReadSecrets(f)
+}
+
+// told reads what was said before, and keeps what is said now.
+func (f *gworkspaceFlags) told(e *env, p *gworkspace.Profile) ([]gworkspace.Answer, error) {
+	var all []gworkspace.Answer
+	if f.Told != "" {
+		data, err := os.ReadFile(f.Told)
+		if err == nil {
+			err = json.Unmarshal(data, &all)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("--told: %w", err)
+		}
+	}
+	if len(f.Done) == 0 {
+		return all, nil
+	}
+	guide, err := gworkspace.Runbook(p, nil)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	var ids []string
+	for _, s := range append(guide.Steps, guide.Back...) {
+		if !known[s.ID] {
+			ids = append(ids, s.ID)
+		}
+		known[s.ID] = true
+	}
+	by := f.By
+	if u, err := user.Current(); err == nil && by == "" {
+		by = u.Username
+	}
+	for _, id := range f.Done {
+		if !known[id] {
+			return nil, usage(e, "--done %s: there is no such step: %s", id, meant(id, ids))
+		}
+		all = append(all, gworkspace.Answer{Step: id, Done: true, By: by, At: time.Now().UTC().Truncate(time.Second)})
+	}
+	if f.Told == "" {
+		return all, nil
+	}
+	data, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return all, writeOut(f.Told, append(data, '\n'))
+}

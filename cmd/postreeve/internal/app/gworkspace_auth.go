@@ -1,0 +1,74 @@
+package app
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/postreeve/postreeve/gworkspace"
+)
+
+// gworkspaceAuth says who reads the tenant, and where.
+type gworkspaceAuth struct {
+	Auth            string `enum:"auto,key,keyless,token,none" default:"auto" help:"Who reads: key (of a service account), keyless (Google signs), token, or none. By default what the other flags say, else none."`
+	KeyFile         string `placeholder:"FILE" help:"The key of the service account, in JSON as the console hands it out."`
+	ServiceAccount  string `placeholder:"ADDRESS" help:"With --auth keyless: the service account that signs."`
+	CallerTokenFile string `placeholder:"FILE" help:"With --auth keyless: a token of a caller that may let it sign."`
+	TokenFile       string `placeholder:"FILE" help:"A token for one user and what it may read; read again for every request."`
+	Admin           string `placeholder:"ADDRESS" help:"The super administrator to act as. By default that of the profile."`
+	APIURL          string `name:"api-url" placeholder:"URL" help:"Instead of Google's services; http on loopback only."`
+	TokenURL        string `name:"token-url" placeholder:"URL" help:"Instead of where tokens come from; http on loopback only."`
+	IAMURL          string `name:"iam-url" placeholder:"URL" help:"Instead of IAM Credentials; http on loopback only."`
+}
+
+// client returns nil if nobody reads.
+func (a *gworkspaceAuth) client(e *env, admin string) (*gworkspace.Client, error) {
+	tokens, err := a.tokens(e)
+	if err != nil || tokens == nil {
+		return nil, err
+	}
+	return gworkspace.NewClient(gworkspace.ClientConfig{Admin: admin, Tokens: tokens, BaseURL: a.APIURL})
+}
+
+func (a *gworkspaceAuth) tokens(e *env) (gworkspace.TokenSource, error) {
+	way := a.Auth
+	if way == "auto" {
+		switch {
+		case a.KeyFile != "":
+			way = "key"
+		case a.CallerTokenFile != "":
+			way = "keyless"
+		case a.TokenFile != "":
+			way = "token"
+		default:
+			way = "none"
+		}
+	}
+	for _, need := range []struct{ way, flag, value string }{
+		{"key", "--key-file", a.KeyFile}, {"token", "--token-file", a.TokenFile},
+		{"keyless", "--service-account", a.ServiceAccount}, {"keyless", "--caller-token-file", a.CallerTokenFile},
+	} {
+		if need.way == way && need.value == "" {
+			return nil, usage(e, "--auth %s needs %s", way, need.flag)
+		}
+	}
+	exchange := gworkspace.Exchange{TokenURL: a.TokenURL}
+	switch way {
+	case "key":
+		f, err := os.Open(a.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("--key-file: %w", err)
+		}
+		defer f.Close()
+		account, err := gworkspace.ReadServiceAccount(f)
+		if err != nil {
+			return nil, err
+		}
+		account.Exchange = exchange
+		return account, nil
+	case "keyless":
+		return &gworkspace.Keyless{Exchange: exchange, Email: a.ServiceAccount, Caller: gworkspace.TokenFile(a.CallerTokenFile), IAMURL: a.IAMURL}, nil
+	case "token":
+		return gworkspace.TokenFile(a.TokenFile), nil
+	}
+	return nil, nil
+}

@@ -1,0 +1,85 @@
+package app
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+
+	"github.com/postreeve/postreeve/gworkspace"
+)
+
+type gworkspaceRemediateCmd struct {
+	gworkspaceFlags
+	remedyFlags
+	Cure string `enum:"trash,untrash,spam,not-spam,permanent" default:"trash" help:"Where to: trash, untrash, spam, not-spam, or permanent (for good, with a scope of its own)."`
+}
+
+func (gworkspaceRemediateCmd) Help() string {
+	return `Finds each message by its Message-ID in the mailbox of its recipient, or of every member of a group, confirms it by the id header that the gateway wrote, and moves it. Prints a line for each mailbox. It needs domain-wide delegation for gmail.modify, users and groups.
+
+Example:
+  postreeve gworkspace remediate --profile ex.yaml --key-file key.json \
+    --message-id '<1@evil.example>' --our-id 7Q2K --to anna@ex.net
+
+Exit codes: 0 all cured, 2 some were not found, 1 some failed or error, 64 wrong usage.`
+}
+
+// Run takes back.
+func (c *gworkspaceRemediateCmd) Run(e *env) error {
+	targets, err := c.all(e)
+	if err != nil {
+		return err
+	}
+	if c.DryRun {
+		c.show(e, c.Cure, targets, c.JSON)
+		return e.out.failed()
+	}
+	t, err := c.open(e)
+	if err != nil {
+		return err
+	}
+	if t.Client == nil {
+		return usage(e, "there is no access to the tenant: --key-file, or --auth keyless")
+	}
+	if err := agree(e, c.Yes, fmt.Sprintf("This moves %s (%s).", plural(len(targets), "message"), c.Cure)); err != nil {
+		return err
+	}
+	header := cmp.Or(c.IDHeader, t.Profile.Headers.ID, cmp.Or(t.Profile.Headers.Prefix, "X-Postreeve")+"-Id")
+	r := gworkspace.Remedy{Cure: gworkspace.Cure(c.Cure), IDHeader: header, Unconfirmed: c.Unconfirmed, Done: func(o gworkspace.Remediation) {
+		if c.JSON {
+			e.out.line(o)
+		} else {
+			viewOf[remedied](o).print(e.out)
+		}
+	}}
+	for _, x := range targets {
+		r.Targets = append(r.Targets, gworkspace.Target{MessageID: x.MessageID, Recipient: x.Recipient, OurID: x.OurID})
+	}
+	found, err := t.Client.Remediate(e.ctx, r)
+	return c.end(e, found, err)
+}
+
+func (c *gworkspaceRemediateCmd) end(e *env, found []gworkspace.Remediation, err error) error {
+	if c.Out != "" {
+		data, jerr := json.MarshalIndent(found, "", "  ")
+		if jerr == nil {
+			jerr = writeOut(c.Out, append(data, '\n'))
+		}
+		if err == nil {
+			err = jerr
+		}
+	}
+	if err != nil {
+		return err
+	}
+	all := viewOf[[]remedied](found)
+	print := func(s *screen) {
+		for _, r := range all {
+			r.print(s)
+		}
+	}
+	if err := c.report(e, "Mail was taken back: "+c.Cure, print); err != nil {
+		return err
+	}
+	return remedyEnd(e, all, c.JSON)
+}

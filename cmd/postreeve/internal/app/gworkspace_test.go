@@ -1,0 +1,197 @@
+package app_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/postreeve/postreeve/dnsverify/dnstest"
+	"github.com/postreeve/postreeve/gworkspace"
+	"github.com/postreeve/postreeve/gworkspace/gworkspacetest"
+)
+
+const gworkspaceProfile = `domains: ex.net
+mode: reroute
+regions:
+  eu: {smart-host: in.gw.example, egress: [192.0.2.10]}
+access: {client-id: ` + gworkspacetest.ClientID + `, admin: ` + gworkspacetest.Admin + `}
+`
+
+// googleDesk is a tenant of Google with the files that the commands take.
+type googleDesk struct {
+	*gworkspacetest.Server
+	dir  string
+	args []string
+}
+
+func newGoogleDesk(t *testing.T) *googleDesk {
+	t.Helper()
+	d := &googleDesk{Server: gworkspacetest.New(gworkspacetest.Config{}).Start(), dir: t.TempDir()}
+	t.Cleanup(func() {
+		d.Close()
+		if m := d.Misuse(); len(m) > 0 {
+			t.Errorf("misuse of the service: %q", m)
+		}
+	})
+	n := dnstest.New(t)
+	n.Zone("ex.net", dnstest.Records{"@": {"MX 1 smtp.google.com."}})
+	for name, text := range map[string]string{"p.yaml": gworkspaceProfile, "key.json": string(d.Key())} {
+		if err := os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.args = []string{"--profile", d.file("p.yaml"), "--key-file", d.file("key.json"), "--api-url", d.URL(), "--token-url", d.URL() + "/token", "--no-wait",
+		"--dns", fmt.Sprintf("%s:%d", n.Resolver().Addr(), n.Port())}
+	return d
+}
+
+func (d *googleDesk) file(name string) string { return filepath.Join(d.dir, name) }
+
+func (d *googleDesk) run(t *testing.T, want int, verb string, more ...string) result {
+	t.Helper()
+	got := run(t, "", append(append([]string{"gworkspace", verb}, d.args...), more...)...)
+	if got.code != want {
+		t.Fatalf("%s %q: exit %d, want %d\n%s%s", verb, more, got.code, want, got.out, got.err)
+	}
+	return got
+}
+
+// secrets makes the secrets and returns them.
+func (d *googleDesk) secrets(t *testing.T, args ...string) *gworkspace.Secrets {
+	t.Helper()
+	got := run(t, "", append([]string{"gworkspace", "secrets", d.file("s.json")}, args...)...)
+	f, err := os.Open(d.file("s.json"))
+	if err != nil || got.code != 0 {
+		t.Fatalf("secrets: %+v, %v", got, err)
+	}
+	defer f.Close()
+	s, err := gworkspace.ReadSecrets(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range append(append([]string{}, s.Loop...), s.Tenant...) {
+		if strings.Contains(got.out+got.err, v) {
+			t.Error("a secret was printed")
+		}
+	}
+	return s
+}
+
+func TestGWorkspaceLife(t *testing.T) {
+	t.Parallel()
+	d := newGoogleDesk(t)
+	s := d.secrets(t)
+	got := d.run(t, 2, "plan")
+	if !strings.Contains(got.out+got.err, gworkspace.ScopePolicies) {
+		t.Errorf("nothing is granted, and the scope is not named:\n%s%s", got.out, got.err)
+	}
+	d.GrantAll()
+	got = d.run(t, 2, "plan", "--secrets", d.file("s.json"))
+	for _, want := range []string{"Postreeve Redirect Rule", "https://admin.google.com/", "192.0.2.10", "done when:", "checked by:"} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("the plan does not say %q:\n%s", want, got.out)
+		}
+	}
+	if strings.Contains(got.out, s.Loop[0]) || strings.Contains(got.out, s.Tenant[0]) {
+		t.Error("the plan tells the secrets")
+	}
+	if got := d.run(t, 2, "plan", "--secrets", d.file("s.json"), "--reveal"); !strings.Contains(got.out, s.Loop[0]) || !strings.Contains(got.out, s.Tenant[0]) {
+		t.Error("--reveal does not show what is to be pasted")
+	}
+	if got := d.run(t, 64, "plan", "--done", "hots"); !strings.Contains(got.err, "did you mean host?") {
+		t.Errorf("--done: %s", got.err)
+	}
+
+	rule := gworkspacetest.RedirectRule("r1", "Postreeve Redirect Rule (do not edit) postreeve", "X-Postreeve-Token: "+s.Loop[0])
+	d.AddRules(gworkspacetest.TopUnit, []map[string]any{rule})
+	told := []string{"--secrets", d.file("s.json"), "--told", d.file("told.json"), "--done", "host", "--done", "inbound-gateway"}
+	got = d.run(t, 0, "verify", told...)
+	for _, want := range []string{"read", "told", "no drift"} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("verify does not say %q:\n%s", want, got.out)
+		}
+	}
+	d.run(t, 0, "plan", told[:4]...)
+
+	d.ClearPolicies()
+	d.AddRules(gworkspacetest.TopUnit, []map[string]any{rule}, "r1")
+	report := lines[gworkspace.Report](t, d.run(t, 2, "verify", append(told[:4:4], "--json")...).out)
+	if len(report) != 1 || len(report[0].Drift) == 0 || report[0].Drift[0].Step != "redirect-rule" {
+		t.Errorf("the rule is off: %+v", report)
+	}
+	d.run(t, 1, "offboard", told[:4]...) // somebody has to say that the gateway is empty
+	d.ClearPolicies()
+	if got := d.run(t, 2, "offboard"); !strings.Contains(got.out, "delegation") {
+		t.Errorf("the way out:\n%s", got.out)
+	}
+}
+
+func TestGWorkspaceSecrets(t *testing.T) {
+	t.Parallel()
+	d := &googleDesk{dir: t.TempDir()}
+	first := d.secrets(t)
+	if got := run(t, "", "gworkspace", "secrets", d.file("s.json")); got.code != 64 || !strings.Contains(got.err, "--rotate") {
+		t.Errorf("again: %+v", got)
+	}
+	both := d.secrets(t, "--rotate")
+	if len(both.Tenant) != 2 || both.Tenant[1] != first.Tenant[0] {
+		t.Error("the secret before is not good while one is replaced")
+	}
+	for name, want := range map[string]string{"s.json.tenant": both.Tenant[0], "s.json.tenant.old": first.Tenant[0], "s.json.loop": both.Loop[0]} {
+		if raw, err := os.ReadFile(d.file(name)); err != nil || strings.TrimSpace(string(raw)) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+		if fi, err := os.Stat(d.file(name)); err != nil || fi.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, fi, err)
+		}
+	}
+	if last := d.secrets(t, "--settle"); len(last.Tenant) != 1 || last.Tenant[0] != both.Tenant[0] {
+		t.Error("settled to another one")
+	}
+	if _, err := os.Stat(d.file("s.json.tenant.old")); err == nil {
+		t.Error("the secret before is still there")
+	}
+}
+
+func TestGWorkspaceRemediate(t *testing.T) {
+	t.Parallel()
+	d := newGoogleDesk(t)
+	d.GrantAll()
+	d.AddUser(gworkspacetest.User{Email: "anna@ex.net", Unit: "/"})
+	d.AddMessage("anna@ex.net", gworkspacetest.Message{MessageID: "<1@evil.example>", Header: map[string]string{"X-Postreeve-Id": "7q2k"}})
+	args := []string{"--message-id", "<1@evil.example>", "--our-id", "7q2k", "--to", "anna@ex.net", "--yes"}
+	out := lines[gworkspace.Remediation](t, d.run(t, 0, "remediate", append(args, "--json")...).out)
+	if len(out) != 1 || out[0].State != gworkspace.MailCured || !strings.Contains(strings.Join(d.Mailbox("anna@ex.net")[0].Labels, " "), "TRASH") {
+		t.Errorf("trash: %+v, %+v", out, d.Mailbox("anna@ex.net"))
+	}
+	args[3] = "another"
+	d.run(t, 2, "remediate", args...)
+}
+
+func TestGWorkspaceRunbook(t *testing.T) {
+	t.Parallel()
+	d := newGoogleDesk(t)
+	got := run(t, "", "gworkspace", "runbook", "--profile", d.file("p.yaml"))
+	if got.code != 0 || !strings.Contains(got.out, "## The way out") || !strings.Contains(got.out, "from whoever runs the gateway") {
+		t.Errorf("runbook: %+v", got)
+	}
+	if err := os.WriteFile(d.file("p.yaml"), []byte(gworkspaceProfile+"mods: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, "", "gworkspace", "runbook", "--profile", d.file("p.yaml")); got.code != 1 || !strings.Contains(got.err, "p.yaml:6:1: mods: unknown key: did you mean mode?") {
+		t.Errorf("a bad profile: %+v", got)
+	}
+	for _, verb := range []string{"plan", "verify", "runbook", "offboard", "remediate", "secrets"} {
+		got := run(t, "", "gworkspace", verb, "--help")
+		if got.code != 0 || !strings.Contains(got.out, "Example") {
+			t.Errorf("%s: %+v", verb, got)
+		}
+		for line := range strings.Lines(got.out) {
+			if len(line) > 81 {
+				t.Errorf("%s: longer than 80 columns: %q", verb, line)
+			}
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
+	"github.com/postreeve/postreeve/relay"
+	"github.com/postreeve/postreeve/relay/store"
+	"github.com/postreeve/postreeve/verdict"
+)
+
+// openTime is how long one attempt to open the store may take.
+const openTime = 20 * time.Second
+
+// errNoStore is for commands about what is kept, where nothing is.
+var errNoStore = errors.New("this configuration keeps no mail: set state: to a directory, or database")
+
+// openStore opens the store of a configuration. The logger may be nil.
+func openStore(ctx context.Context, c *config.Config, log *slog.Logger) (*store.Store, error) {
+	if !c.Keeps() {
+		return nil, errNoStore
+	}
+	sc := store.Config{
+		Dir: c.State, Bodies: c.Store.Bodies.URL, Hostname: c.Hostname, Postmaster: c.Postmaster, Node: c.Store.Node,
+		HeldFor: c.Store.HeldFor, HeldBytes: c.Store.HeldBytes, QueuedFor: c.Store.QueuedFor, QueuedBytes: c.Store.QueuedBytes,
+		LedgerFor: c.Store.LedgerFor, Log: log,
+	}
+	if b := c.Store.Bounces; b != nil {
+		sc.WarnAfter = b.WarnAfter
+	}
+	var err error
+	if sc.Database, err = c.Store.Database.Read(); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if b := c.Store.Bodies; !b.ID.IsZero() {
+		sc.S3Keys = func() (id, secret string, err error) {
+			if id, err = b.ID.ReadAny(); err == nil {
+				secret, err = b.Secret.ReadAny()
+			}
+			return id, secret, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
+	return store.Open(ctx, sc)
+}
+
+// openPatience is how long serve waits for a database or a bucket that is not there yet.
+const openPatience = time.Minute
+
+// openPatiently is openStore for serve: machines of a fleet start in any order.
+func openPatiently(ctx context.Context, c *config.Config, log *slog.Logger) (*store.Store, error) {
+	start := time.Now()
+	for pause := time.Second; ; pause = min(2*pause, 10*time.Second) {
+		st, err := openStore(ctx, c, log)
+		local := c.Store.Database.IsZero() && !strings.HasPrefix(c.Store.Bodies.URL, "s3:") // nobody else will mend it
+		if err == nil || local || errors.Is(err, store.ErrNewer) || time.Since(start)+pause > openPatience || ctx.Err() != nil {
+			return st, err
+		}
+		log.Warn("the store cannot be opened yet", "err", plainStore(err), "again", pause)
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// plainStore is an error of the store without the name of the package.
+func plainStore(err error) string { return strings.TrimPrefix(err.Error(), "store: ") }
+
+// sqliteFile is the database of a node that has one of its own, "" if it is a PostgreSQL.
+func sqliteFile(c *config.Config) string {
+	if !c.Store.Database.IsZero() {
+		return ""
+	}
+	return filepath.Join(c.State, "postreeve.db")
+}
+
+// openKept is openStore for commands that only look after what a gateway has kept. They make no database: one that
+// belongs to another user would keep the gateway from starting.
+func openKept(e *env, c *config.Config) (*store.Store, error) {
+	if !c.Keeps() {
+		e.err.printf("postreeve: %v\n", errNoStore)
+		return nil, exit(exitUsage)
+	}
+	if file := sqliteFile(c); file != "" {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("nothing has been kept yet: there is no %s, which postreeve serve makes", file)
+		}
+	}
+	log, _ := newLogger(e.err, config.Log{Level: slog.LevelWarn})
+	st, err := openStore(e.ctx, c, log)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%w (run this as the user of the gateway)", err)
+	}
+	return st, err
+}
+
+// keeper is the store as a server uses it: it counts, and does not let a ledger that is away hold up mail that
+// needs no store.
+type keeper struct {
+	*store.Store
+	count func(op string, ok bool, took time.Duration) // may be nil
+
+	mu   sync.Mutex
+	away time.Time // until then the ledger is not asked
+}
+
+// ledgerRest is how long the ledger is left alone after it failed. Rows of that time are lost, mail is not.
+const ledgerRest = 3 * time.Second
+
+var errLedgerAway = errors.New("not written: the store failed a moment ago")
+
+// Hold implements relay.Holder.
+func (k *keeper) Hold(ctx context.Context, d *relay.Domain, m *verdict.Message, r *verdict.Report) (string, error) {
+	start := time.Now()
+	id, err := k.Store.Hold(ctx, d, m, r)
+	k.counted("hold", err, start)
+	return id, err
+}
+
+// Enqueue implements relay.Queue.
+func (k *keeper) Enqueue(ctx context.Context, d *relay.Domain, m *verdict.Message, e verdict.Envelope, body verdict.Source) error {
+	start := time.Now()
+	err := k.Store.Enqueue(ctx, d, m, e, body)
+	k.counted("queue", err, start)
+	return err
+}
+
+// RecordMessage implements relay.Ledger.
+func (k *keeper) RecordMessage(ctx context.Context, d *relay.Domain, m *verdict.Message, o relay.Outcome) error {
+	start := time.Now()
+	k.mu.Lock()
+	resting := start.Before(k.away)
+	k.mu.Unlock()
+	if resting {
+		k.counted("ledger", errLedgerAway, start)
+		return errLedgerAway
+	}
+	err := k.Store.RecordMessage(ctx, d, m, o)
+	if err != nil {
+		k.mu.Lock()
+		k.away = time.Now().Add(ledgerRest)
+		k.mu.Unlock()
+	}
+	k.counted("ledger", err, start)
+	return err
+}
+
+func (k *keeper) counted(op string, err error, start time.Time) {
+	if k.count != nil {
+		k.count(op, err == nil, time.Since(start))
+	}
+}

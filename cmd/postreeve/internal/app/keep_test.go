@@ -1,0 +1,203 @@
+package app_test
+
+import (
+	"database/sql"
+	"errors"
+	"net/smtp"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/postreeve/postreeve/cmd/postreeve/internal/app"
+	"github.com/postreeve/postreeve/dnsverify"
+	"github.com/postreeve/postreeve/dnsverify/dnstest"
+	"github.com/postreeve/postreeve/relay/relaytest"
+	"github.com/postreeve/postreeve/relay/store"
+	"github.com/postreeve/postreeve/verdict/teststring"
+)
+
+// opened opens the store of a gateway that may be running.
+func opened(t testing.TB, state string) *store.Store {
+	t.Helper()
+	st, err := store.Open(t.Context(), store.Config{Dir: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// recordOf reads a record. It is empty if there is none.
+func recordOf(t testing.TB, state, kind, id string) string {
+	t.Helper()
+	st := opened(t, state)
+	defer st.Close()
+	r, err := st.Record(t.Context(), kind, id)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		t.Fatal(err)
+	}
+	return r.Value
+}
+
+// change writes a record anew, or removes it if the value is empty.
+func change(t testing.TB, state, kind, id, value string) {
+	t.Helper()
+	st := opened(t, state)
+	defer st.Close()
+	r, err := st.Record(t.Context(), kind, id)
+	if err == nil && value == "" {
+		err = st.DeleteRecord(t.Context(), kind, id, r.Revision)
+	} else if err == nil {
+		r.Value = value
+		_, err = st.PutRecord(t.Context(), r)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestClaims holds the store of domains against the contract of dnsverify.
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	dnstest.TestStore(t, func() dnsverify.Store {
+		st := opened(t, dir)
+		t.Cleanup(func() { st.Close() })
+		return app.NewClaims(st)
+	})
+}
+
+// TestTakeOver: what was kept in files once is in the store, once.
+func TestTakeOver(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil, exNet)
+	state := filepath.Join(l.dir, "state")
+	old := &dnsverify.FileStore{Dir: filepath.Join(state, "domains")}
+	for _, d := range []string{old.Dir, filepath.Join(state, "cutover")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const key = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	for name, text := range map[string]string{"domains/key": key + "\n", "cutover/ex.net.json": "{}"} {
+		if err := os.WriteFile(filepath.Join(state, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tenant := range []string{"default", "other"} {
+		claim := dnsverify.Claim{Tenant: tenant, Domain: "ex.net"}
+		if err := old.Save(t.Context(), dnsverify.Entry{Claim: claim, State: dnsverify.StateVerified, Holder: tenant == "default"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	type row struct{ Domain, Tenant, State, Mail string }
+	want := []row{{"ex.net", "default", "verified", "taken"}, {"ex.net", "other", "verified", "not configured"}}
+	for range 2 {
+		if diff := cmp.Diff(want, lines[row](t, l.do(t, 0, "list", "--json").out)); diff != "" {
+			t.Errorf("list (-want +got):\n%s", diff)
+		}
+		// What happens to the files now is nothing to the store.
+		if err := old.Save(t.Context(), dnsverify.Entry{Claim: dnsverify.Claim{Tenant: "third", Domain: "ex.org"}, State: dnsverify.StatePending}); err != nil && !errors.Is(err, dnsverify.ErrStale) {
+			t.Fatal(err)
+		}
+	}
+	if got := recordOf(t, state, "secret", "tokens"); got != `"`+key+`"` {
+		t.Errorf("the key: %s", got)
+	}
+	if got := recordOf(t, state, "cutover", "ex.net"); got != "{}" {
+		t.Errorf("the plan: %s", got)
+	}
+}
+
+// TestStoreFails: a store that cannot be written defers what has to be kept, and nothing else.
+func TestStoreFails(t *testing.T) {
+	t.Parallel()
+	sink := &relaytest.Sink{}
+	state := filepath.Join(t.TempDir(), "state")
+	s := serve(t, configFor(sink.Start(t), "state: "+state+"\nmetrics: \"127.0.0.1:0\""))
+	send := func(body string) string {
+		err := smtp.SendMail(s.addr(0), nil, "b@example.org", []string{"a@ex.net"}, []byte(message("x", body)))
+		if err == nil {
+			return "250"
+		}
+		return strings.ReplaceAll(err.Error(), `"`, "")
+	}
+	if got := send(teststring.Malicious); got != "250" {
+		t.Fatal(got)
+	}
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(state, "postreeve.db")+"?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	tx, err := db.Begin() // the one writer, which is not the gateway
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if got := send("hello"); got != "250" {
+			t.Errorf("mail that needs no store: %s", got)
+		}
+	}
+	if got := send(teststring.Malicious); !strings.HasPrefix(got, "451 4.3.0") {
+		t.Errorf("mail that has to be held: %s", got)
+	}
+	_, url, _ := strings.Cut(strings.TrimSpace(s.out.String()), "metrics on ")
+	text := fetch(t, url)
+	for _, want := range []string{`postreeve_store_writes_total{op="ledger",result="failed"}`, `postreeve_store_writes_total{op="hold",result="failed"} 1`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the store to work again", func() bool { return send(teststring.Malicious) == "250" })
+	if n := len(sink.Messages()); n != 3 {
+		t.Errorf("%d messages at the next hop, want 3", n)
+	}
+	s.end(t)
+}
+
+// TestQuota: a quarantine that is full defers what would be held.
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	s := serve(t, configFor((&relaytest.Sink{}).Start(t), "state: "+filepath.Join(t.TempDir(), "state")+"\nquota: {held: 10B}"))
+	err := smtp.SendMail(s.addr(0), nil, "b@example.org", []string{"a@ex.net"}, []byte(message("x", teststring.Malicious)))
+	if err == nil || !strings.HasPrefix(err.Error(), `451 "4.3.0`) {
+		t.Errorf("a full quarantine: %v", err)
+	}
+	if err := smtp.SendMail(s.addr(0), nil, "b@example.org", []string{"a@ex.net"}, []byte(message("x", "hello"))); err != nil {
+		t.Error(err)
+	}
+	s.end(t)
+}
+
+// TestCheckStore: what check says about what is kept.
+func TestCheckStore(t *testing.T) {
+	t.Parallel()
+	state := filepath.Join(t.TempDir(), "state")
+	s := serve(t, configFor((&relaytest.Sink{}).Start(t), "state: "+state))
+	look := func(file string) map[string]checkRow {
+		out := map[string]checkRow{}
+		for _, r := range lines[checkRow](t, run(t, "", "check", "-c", file, "--json", "--timeout", "2s").out) {
+			out[r.Check] = r
+		}
+		return out
+	}
+	if got := look(s.file); got["store"].State != "ok" || got["queue"].State != "ok" || !strings.Contains(got["state"].Detail, "free") {
+		t.Errorf("check of a running gateway: %+v", got)
+	}
+	s.end(t)
+	fresh := filepath.Join(t.TempDir(), "c.yaml")
+	replace(t, fresh, configFor("192.0.2.1:25", "state: "+filepath.Join(t.TempDir(), "state")))
+	if got := look(fresh)["store"]; got.State != "ok" || !strings.Contains(got.Detail, "will be made") {
+		t.Errorf("check before the first start: %+v", got)
+	}
+	replace(t, fresh, configFor("192.0.2.1:25", "database: \"postgres://u@127.0.0.1:1/x?connect_timeout=1\"\nbodies: \"file:"+t.TempDir()+"\""))
+	if got := look(fresh)["store"]; got.State != "FAIL" || !strings.Contains(got.Detail, "does not answer") {
+		t.Errorf("check of a database that is not there: %+v", got)
+	}
+}

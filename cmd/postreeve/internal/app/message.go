@@ -1,0 +1,166 @@
+package app
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+
+	"github.com/postreeve/postreeve/relay/store"
+)
+
+type messageCmd struct {
+	List    messageListCmd    `cmd:"" help:"List what came through, newest first."`
+	Show    messageShowCmd    `cmd:"" help:"Show what the ledger has of a message."`
+	Explain messageExplainCmd `cmd:"" help:"Say why a message was treated as it was, and what became of it."`
+}
+
+func (messageCmd) Help() string {
+	return `The ledger has a row for every message whose content was received, for 90 days (retention.ledger). The id of a message stands in its X-Postreeve-Id field, in our reply to the sender and in the log.
+
+Example:
+  postreeve message list -c postreeve.yaml --from ann@ex.org --since 1d
+  postreeve message explain -c postreeve.yaml ID`
+}
+
+type messageListCmd struct {
+	keptFlags
+	filterFlags
+	headFlags
+	Action string `placeholder:"ACTION" help:"deliver, tag, defer, hold or reject."`
+}
+
+func (messageListCmd) Help() string {
+	return `Times are UTC. --json: id at node tenant domain peer origin mail_from recipients from subject message_id size class action reply hop held queued judged_ms hop_ms took_ms.
+
+Example:
+  postreeve message list -c postreeve.yaml --class malicious --since 7d
+  postreeve message list -c postreeve.yaml --to ann@ex.net --action tag --json
+
+Exit codes: 0, also if there is none; 1 the store cannot be read, 64 wrong usage or configuration.`
+}
+
+// Run lists.
+func (c *messageListCmd) Run(e *env) error {
+	f, err := c.filter(e, c.headFlags, c.Action)
+	if err != nil {
+		return err
+	}
+	_, st, err := c.open(e)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	list, err := st.Messages(e.ctx, f)
+	if err != nil {
+		return err
+	}
+	t := &table{}
+	t.row("ID", "RECEIVED", "CLASS", "ACTION", "REPLY", "FROM", "TO", "SUBJECT")
+	for _, m := range list {
+		if c.JSON {
+			e.out.line(m)
+			continue
+		}
+		t.row(m.ID, rowTime(m.At), m.Class.String(), actionOf(m), replyCode(m.Reply), cut(bracket(m.MailFrom), 40), several(m.Recipients), cut(m.Subject, 60))
+		t.paint(2, classStyle(m.Class))
+	}
+	switch {
+	case c.JSON:
+	case len(list) == 0:
+		e.err.printf("There is no message that fits.\n")
+	default:
+		t.print(e.out, "")
+		c.more(e, len(list), list[len(list)-1].ID)
+	}
+	return finish(e, exitOK)
+}
+
+// actionOf is what was done at once.
+func actionOf(m store.Entry) string {
+	if m.Queued {
+		return m.Action.String() + ", queued"
+	}
+	return m.Action.String()
+}
+
+// replyCode is the number in front of a reply.
+func replyCode(reply string) string {
+	code, _, _ := strings.Cut(reply, " ")
+	return code
+}
+
+type messageShowCmd struct {
+	keptFlags
+	ID string `arg:"" help:"The id."`
+}
+
+func (messageShowCmd) Help() string {
+	return `With --json the whole row: that of the list, and report{report{class score findings runs took_ms} auth{spf dkim dmarc arc}} and events[]{at what who detail}.
+
+Example:
+  postreeve message show -c postreeve.yaml ID
+
+Exit codes: 0, 1 there is none, or it cannot be read, 64 wrong usage or configuration.`
+}
+
+// Run shows.
+func (c *messageShowCmd) Run(e *env) error {
+	_, st, err := c.open(e)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	m, err := st.Message(e.ctx, c.ID)
+	if err != nil {
+		return noSuch(err, "message", c.ID)
+	}
+	if c.JSON {
+		e.out.line(m)
+		return finish(e, exitOK)
+	}
+	printEntry(e.out, m)
+	printEvents(e.out, m.Events)
+	return finish(e, exitOK)
+}
+
+func printEntry(s *screen, m store.Entry) {
+	s.printf("%s  %s -> %s\n", s.style(bold, show(m.ID)), s.style(classStyle(m.Class), m.Class.String()), show(actionOf(m)))
+	t := &table{}
+	t.row("received", moment(m.At)+" by "+m.Node)
+	t.row("client", cmp.Or(m.Peer, "unknown"))
+	if m.Origin != m.Peer {
+		t.row("origin", cmp.Or(m.Origin, "unknown"))
+	}
+	t.row("envelope", bracket(m.MailFrom))
+	for _, to := range m.Recipients {
+		t.row("", "-> "+bracket(to))
+	}
+	for _, f := range []struct{ name, value string }{
+		{"From", m.Author}, {"Subject", m.Subject}, {"Message-ID", m.MessageID}, {"size", byteCount(m.Size)}, {"domain", m.Domain}, {"tenant", m.Tenant},
+		{"reply", m.Reply}, {"next hop", m.Hop}, {"held as", m.Held},
+	} {
+		if f.value != "" {
+			t.row(f.name, f.value)
+		}
+	}
+	t.row("took", "judged "+msText(m.JudgedMS)+", next hop "+msText(m.HopMS)+", in all "+msText(m.TookMS))
+	t.print(s, "  ")
+}
+
+func msText(ms int64) string { return strconv.FormatInt(ms, 10) + " ms" }
+
+func printEvents(s *screen, events []store.Event) {
+	if len(events) == 0 {
+		return
+	}
+	s.printf("\n%s\n", s.style(bold, "What became of it later"))
+	t := &table{}
+	for _, ev := range events {
+		who := ""
+		if ev.Who != "" {
+			who = "by " + ev.Who
+		}
+		t.row(moment(ev.At), ev.What, who, cut(ev.Detail, 160))
+	}
+	t.print(s, "  ")
+}

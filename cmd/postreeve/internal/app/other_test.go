@@ -1,0 +1,98 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/postreeve/postreeve/dnsverify/dnstest"
+	"github.com/postreeve/postreeve/m365"
+	"github.com/postreeve/postreeve/relay/relaytest"
+)
+
+func (l *lab) other(t testing.TB, code int, verb string, args ...string) result {
+	t.Helper()
+	got := run(t, "", append([]string{"other", verb, "-c", l.file, "ex.net"}, args...)...)
+	if got.code != code {
+		t.Fatalf("other %s %q ended with %d, want %d\n%s%s", verb, args, got.code, code, got.out, got.err)
+	}
+	return got
+}
+
+func TestOtherRunbook(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil, exNet)
+	for server, want := range map[string][]string{
+		"exchange": {"New-TransportRule -Name 'Postreeve Spam Rule' -HeaderMatchesMessageHeader 'X-Postreeve-Spam' -HeaderMatchesPatterns 'FAIL' -SetSCL 6 -SenderIpRanges '192.0.2.1', '198.51.100.0/28'",
+			"Add-IPAllowListEntry -IPRange '198.51.100.0/28'", "Add-IPAllowListEntry -IPAddress '192.0.2.1'"},
+		"cpanel":  {"Trusted SMTP IP addresses", "Local Mail Exchanger"},
+		"zoho":    {"Trusted List"},
+		"postfix": {"192.0.2.1 OK", "198.51.100.0/28 permit", "/^X-Postreeve-Spam: FAIL$/ PREPEND X-Spam-Flag: YES", "Leave mynetworks alone"},
+		"any":     {"if header :is \"X-Postreeve-Spam\" \"FAIL\" {", "ex.net. MX 0 mx.gw.example."},
+	} {
+		got := l.other(t, 0, "runbook", "--server", server, "--egress", "192.0.2.1", "--egress", "198.51.100.0/28")
+		for _, w := range append(want, "ex.net. MX 0 mx.gw.example.", "## The way out", "Open the mail server", "postreeve domain cutover") {
+			if !strings.Contains(got.out, w) {
+				t.Errorf("%s: no %q in\n%s", server, w, got.out)
+			}
+		}
+	}
+	if got := l.other(t, 64, "runbook"); !strings.Contains(got.err, "--egress is missing") {
+		t.Errorf("without addresses: %s", got.err)
+	}
+	if got := l.other(t, 64, "runbook", "--egress", "192.0.2.1/24"); !strings.Contains(got.err, "no address or network") {
+		t.Errorf("bits behind the length: %s", got.err)
+	}
+}
+
+func TestOtherVerify(t *testing.T) {
+	t.Parallel()
+	sink := &relaytest.Sink{}
+	addr := sink.Start(t)
+	records := func(mx ...string) dnstest.Records {
+		return dnstest.Records{"@": mx, "mail": {"A 127.0.0.1"}}
+	}
+	for name, c := range map[string]struct {
+		mx   []string
+		args []string
+		code int
+		want []string
+	}{
+		"elsewhere":      {[]string{"MX 10 mail"}, []string{"--no-probe"}, 2, []string{"MX records of ex.net: MX: wanted 0 mx.gw.example, found 10 mail.ex.net (mail does not come"}},
+		"stale":          {[]string{"MX 0 mx.gw.example.", "MX 90 mail"}, []string{"--no-probe"}, 2, []string{"a way past the gateway", "90 mail.ex.net"}},
+		"preference":     {[]string{"MX 5 mx.gw.example."}, []string{"--no-probe"}, 2, []string{"preference 0"}},
+		"in order":       {[]string{"MX 0 mx.gw.example."}, []string{"--no-probe"}, 0, []string{"mail comes through the gateway", "no drift"}},
+		"open, no TLS":   {[]string{"MX 0 mx.gw.example."}, []string{"--hop", addr, "--recipient", "a@ex.net"}, 2, []string{"mail from strangers: wanted refused, found taken", "TLS: wanted STARTTLS, found not offered"}},
+		"nobody answers": {[]string{"MX 0 mx.gw.example."}, []string{"--hop", "127.0.0.1:1"}, 2, []string{"answer: wanted a greeting"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, records(c.mx...), exNet)
+			got := l.other(t, c.code, "verify", c.args...)
+			for _, w := range c.want {
+				if !strings.Contains(got.out, w) {
+					t.Errorf("no %q in\n%s", w, got.out)
+				}
+			}
+		})
+	}
+}
+
+func TestOtherOffboard(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, dnstest.Records{"@": {"MX 0 mx.gw.example."}}, exNet)
+	got := l.other(t, 2, "offboard", "--was", "mail.ex.net", "--egress", "192.0.2.1")
+	if open, back := strings.Index(got.out, "Open the mail server"), strings.Index(got.out, "ex.net. MX 10 mail.ex.net."); open < 0 || back < open {
+		t.Errorf("the server is not opened first:\n%s", got.out)
+	}
+	l.zone.Set("@", "MX 10 mail")
+	plan := lines[m365.Plan](t, l.other(t, 0, "offboard", "--json").out)
+	if len(plan) != 1 || len(plan[0].Steps) != 3 || plan[0].Steps[0].ID != "spam-rule.remove" {
+		t.Errorf("after the MX records moved back: %+v", plan)
+	}
+	for _, verb := range []string{"runbook", "verify", "offboard"} {
+		got := run(t, "", "other", verb, "--help")
+		if got.code != 0 || !strings.Contains(got.out, "Example") {
+			t.Errorf("%s: %+v", verb, got)
+		}
+	}
+}

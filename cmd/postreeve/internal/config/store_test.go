@@ -1,0 +1,70 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
+)
+
+// TestFleet: the configuration of the example is one.
+func TestFleet(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load("../../docs/fleet/postreeve.yaml")
+	if err != nil || len(c.Warnings) > 0 || !c.Keeps() {
+		t.Errorf("%v, %v", err, c)
+	}
+}
+
+func TestDatabaseRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, content string) config.Secret {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return config.Secret{File: file}
+	}
+	const whole = "postgres://u:hunter2@db/x?sslmode=disable"
+	for name, c := range map[string]struct {
+		database config.Database
+		want     string
+		bad      bool
+	}{
+		"none":        {},
+		"no password": {database: config.Database{URL: "postgres://u@db/x"}, want: "postgres://u@db/x"},
+		"password":    {database: config.Database{URL: "postgres://u@db/x?a=b", Password: write("a", "hun/ter@2\n")}, want: "postgres://u:hun%2Fter%402@db/x?a=b"},
+		"whole":       {database: config.Database{Whole: write("b", whole+"\n")}, want: whole},
+		"no URL":      {database: config.Database{Whole: write("c", "hunter2\n")}, bad: true},
+		"no file":     {database: config.Database{URL: "postgres://u@db/x", Password: config.Secret{File: filepath.Join(dir, "none")}}, bad: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := c.database.Read()
+			if got != c.want || (err != nil) != c.bad {
+				t.Errorf("Read: %q, %v; want %q", got, err, c.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the error has the secret in it: %v", err)
+			}
+		})
+	}
+}
+
+func TestParseDays(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]time.Duration{"30d": 720 * time.Hour, "0d": 0, "12h": 12 * time.Hour, "1h30m": 90 * time.Minute} {
+		if got, ok := config.ParseDays(s); !ok || got != want {
+			t.Errorf("%s: %v, %v", s, got, ok)
+		}
+	}
+	for _, s := range []string{"", "d", "-1d", "1.5d", "-1h", "7", "99999999d", "yesterday"} {
+		if got, ok := config.ParseDays(s); ok {
+			t.Errorf("%q is %v", s, got)
+		}
+	}
+}

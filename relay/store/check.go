@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/postreeve/postreeve/verdict"
+)
+
+// Problem is something about the store that somebody should look at.
+type Problem struct {
+	What   string `json:"what"`   // "database", "bodies", "disk", "queue", "quarantine"
+	Detail string `json:"detail"` // what is wrong and what to do
+}
+
+// Check tries the store: it writes and reads a row and a body, and reports what was set aside, what nobody knows
+// whether it was delivered, and limits that are nearly reached. Nothing to report is nil.
+func (s *Store) Check(ctx context.Context) []Problem {
+	var out []Problem
+	add := func(what, format string, args ...any) { out = append(out, Problem{what, fmt.Sprintf(format, args...)}) }
+	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+		_, err := t.exec(ctx, "INSERT INTO meta (name, value) VALUES ('checked', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+			time.Now().UTC().Format(time.RFC3339Nano))
+		return err
+	})
+	if err != nil {
+		add("database", "it cannot be written, so that mail that should be held or queued is deferred: %v", err)
+	}
+	if err := s.checkBodies(ctx); err != nil {
+		add("bodies", "they cannot be written and read, so that mail that should be held or queued is deferred: %v", err)
+	}
+	for _, c := range []struct{ what, query, say string }{
+		{"queue", "SELECT COUNT(*) FROM queued WHERE state = 'aside'", "%d messages cannot be read and were set aside: see queue list, then retry or drop them"},
+		{"quarantine", "SELECT COUNT(*) FROM held_recipient WHERE state = 'uncertain'", "of %d recipients nobody knows whether the next hop has what was released to them: ask them, then release again"},
+	} {
+		var n int
+		if err := s.db.queryRow(ctx, c.query).Scan(&n); err != nil {
+			add("database", "it cannot be read: %v", err)
+		} else if n > 0 {
+			add(c.what, c.say, n)
+		}
+	}
+	if free, ok := s.room.left(); ok && free < 2*s.config.MinFree {
+		add("disk", "%d bytes are free: below %d mail that should be held or queued is deferred", free, s.config.MinFree)
+	}
+	for what, q := range map[string]*quota{"quarantine": &s.heldBytes, "queue": &s.queuedBytes} {
+		if used, most, err := q.used(ctx); err == nil && used > most/10*9 {
+			add(what, "%d of at most %d bytes are in use: beyond that mail is deferred", used, most)
+		}
+	}
+	return out
+}
+
+func (s *Store) checkBodies(ctx context.Context) error {
+	key := newKey(time.Now())
+	if err := s.bodies.Put(ctx, key, verdict.Bytes("check\r\n")); err != nil {
+		return err
+	}
+	body, err := s.bodies.Get(ctx, key)
+	if err == nil {
+		var b strings.Builder
+		if err = copyAll(&b, body); err == nil && b.String() != "check\r\n" {
+			err = ErrDamaged
+		}
+	}
+	return errors.Join(err, s.bodies.Delete(ctx, key))
+}
+
+// trouble tells the log when something stops working, and when it works again.
+type trouble struct {
+	what string
+	log  *slog.Logger
+
+	mu    sync.Mutex
+	since time.Time
+}
+
+func (t *trouble) note(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case err != nil && t.since.IsZero():
+		t.since = time.Now()
+		t.log.Error(t.what+" cannot be written: mail that would be held or queued is deferred", "error", err)
+	case err == nil && !t.since.IsZero():
+		t.log.Info(t.what+" can be written again", "after", time.Since(t.since).Round(time.Millisecond))
+		t.since = time.Time{}
+	}
+}
