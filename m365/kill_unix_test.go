@@ -114,23 +114,22 @@ func TestKill9(t *testing.T) {
 		journal := filepath.Join(t.TempDir(), "journal")
 		cmd, out := child(t, s, journal, 0)
 		var what string
-		kill := func() { _ = cmd.Process.Kill() }
+		started := make(chan struct{})
+		kill := func() { <-started; _ = cmd.Process.Kill() }
 		if i < 4 {
 			n := 1 + rand.N(writes)
 			kind := []m365test.FaultKind{m365test.DropBefore, m365test.DropAfter}[i%2]
 			what = fmt.Sprintf("killed at write %d of %d (fault %d)", n, writes, kind)
 			s.Inject(m365test.Fault{Kind: kind, Write: n, Then: kill})
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
 		} else {
 			after := took/4 + rand.N(took)
 			what = "killed after " + after.String()
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
 			defer time.AfterFunc(after, kill).Stop()
 		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		close(started)
 		if err := cmd.Wait(); i < 4 && (err == nil || !strings.Contains(err.Error(), "killed")) {
 			t.Fatalf("%s: %v, %s", what, err, out)
 		}

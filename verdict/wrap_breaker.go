@@ -23,8 +23,8 @@ var ErrBreakerOpen = errors.New("verdict: scanner not asked, it has failed too o
 // 0 means 5 failures and 10 s.
 //
 // Errors, panics and deadlines count, also of a scanner that is deaf to its context. What says that only
-// this message is at fault (ErrUnscannable, ErrTooComplex) counts as an answer, and a context that was
-// cancelled counts as nothing. Scan and ScanEnvelope are counted together.
+// this message is at fault (ErrUnscannable, ErrTooComplex) counts as nothing, and so does a context that was
+// cancelled: nobody can open or close the breaker by sending odd mail. Scan and ScanEnvelope are counted together.
 func Breaker(s Scanner, failures int, pause time.Duration) Scanner {
 	b := &breaker{limit: cmp.Or(max(failures, 0), 5), pause: cmp.Or(max(pause, 0), 10*time.Second)}
 	w := wrap(s)
@@ -81,9 +81,9 @@ func (b *breaker) run(ctx context.Context, m *Message, scan scanFunc) ([]Finding
 // judge says what an error tells about a scanner.
 func judge(ctx context.Context, err error) outcome {
 	switch {
-	case err == nil, errors.Is(err, ErrUnscannable), errors.Is(err, ErrTooComplex):
+	case err == nil:
 		return answered
-	case errors.Is(err, errSkipped), errors.Is(ctx.Err(), context.Canceled):
+	case errors.Is(err, ErrUnscannable), errors.Is(err, ErrTooComplex), errors.Is(err, errSkipped), errors.Is(ctx.Err(), context.Canceled):
 		return nothingTold
 	}
 	return failedToAnswer

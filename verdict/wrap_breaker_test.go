@@ -133,6 +133,20 @@ func TestBreakerNeutral(t *testing.T) {
 	}
 }
 
+// Odd mail does not close the breaker either.
+func TestBreakerOddMail(t *testing.T) {
+	t.Parallel()
+	s := &switchable{}
+	b := verdict.Breaker(s, 2, time.Hour)
+	for _, err := range []error{errors.New("down"), verdict.ErrUnscannable, errors.New("down")} {
+		s.set(func(context.Context) error { return err })
+		b.Scan(t.Context(), verdict.NewMessage(mail))
+	}
+	if _, err := b.Scan(t.Context(), verdict.NewMessage(mail)); !errors.Is(err, verdict.ErrBreakerOpen) {
+		t.Errorf("two failures with odd mail between them: %v", err)
+	}
+}
+
 // While one message is tried others do not wait for it; a trial that is cancelled makes room for the next.
 func TestBreakerTrial(t *testing.T) {
 	t.Parallel()

@@ -78,12 +78,28 @@ func (s *Store) delayNotice(ctx context.Context, q Queued, late []failure, now t
 func (s *Store) notice(ctx context.Context, q Queued, list []failure, now time.Time, action, subject, text string) *notice {
 	var head []byte
 	if body, err := s.bodies.Get(ctx, q.body); err == nil {
-		head = headerOf(body)
+		head = withoutFields(headerOf(body), cmp.Or(s.config.HeaderPrefix, "X-Postreeve")+"-")
 	}
 	n := &notice{id: strings.ToLower(rand.Text()[:16]), body: newKey(now), at: now, expires: now.Add(s.config.QueuedFor)}
 	n.envelope = verdict.Envelope{To: []verdict.Recipient{{Address: q.envelope.From, Notify: []string{"NEVER"}}}, UTF8: q.envelope.UTF8}
 	n.source = verdict.Bytes(s.report(q, list, now, n.id, action, subject, text, head))
 	return n
+}
+
+// withoutFields takes the fields whose names begin with prefix out of a header section: those that the gateway
+// has put there are not for the sender's eyes, the token of the tenant above all.
+func withoutFields(head []byte, prefix string) []byte {
+	out := head[:0]
+	ours := false
+	for line := range bytes.Lines(head) {
+		if len(line) > 0 && line[0] != ' ' && line[0] != '\t' {
+			ours = len(line) >= len(prefix) && strings.EqualFold(string(line[:len(prefix)]), prefix)
+		}
+		if !ours {
+			out = append(out, line...)
+		}
+	}
+	return out
 }
 
 // mostReturned bounds what of the message's header is returned.

@@ -21,8 +21,8 @@ type deliveries struct {
 	bounces relay.NextHop
 	running bool
 	lanes   map[string]*lane
-	have    int // rows here, and those reserved
-	ids     map[string]bool
+	have    int             // rows here, and those reserved
+	ids     map[string]bool // of the rows here; true: claimed once more while it was being worked on
 	work    sync.WaitGroup
 	ctx     context.Context
 }
@@ -123,7 +123,7 @@ func (d *deliveries) add(q Queued) {
 		return
 	}
 	l.waiting = append(l.waiting, q)
-	d.ids[q.ID] = true
+	d.ids[q.ID] = false
 	d.dispatch(l)
 	d.mu.Unlock()
 }
@@ -135,14 +135,6 @@ func (d *deliveries) lane(name string) *lane {
 		d.lanes[name] = l
 	}
 	return l
-}
-
-// paused says whether a destination is left alone by this node.
-func (d *deliveries) paused(name string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	l := d.lanes[name]
-	return l != nil && time.Now().Before(l.pause)
 }
 
 // hurry ends the pause of a destination: a person asked for an attempt.
@@ -185,6 +177,10 @@ func (d *deliveries) done(l *lane, q Queued, r result) {
 	d.mu.Lock()
 	l.active--
 	d.have--
+	var rest []Queued
+	if d.ids[q.ID] { // let go of by the attempt, and claimed again before it got here
+		rest = append(rest, q)
+	}
 	delete(d.ids, q.ID)
 	switch r {
 	case went:
@@ -195,7 +191,6 @@ func (d *deliveries) done(l *lane, q Queued, r result) {
 			r = away
 		}
 	}
-	var rest []Queued
 	var wait time.Duration
 	failures := 0
 	if (r == away || r == broken) && !time.Now().Before(l.pause) { // of those that fail together only the first counts
@@ -203,12 +198,12 @@ func (d *deliveries) done(l *lane, q Queued, r result) {
 		l.refusals, l.limit = 0, 1
 		wait, failures = backoff(cmp.Or(d.s.config.pauseFor, firstPause), l.failures), l.failures
 		l.pause = time.Now().Add(time.Hour) // until the rest is given back: else what is younger would be next
-		rest = d.empty(l)
+		rest = append(rest, d.empty(l)...)
 	}
 	d.dispatch(l)
 	d.mu.Unlock()
+	d.s.unclaim(context.WithoutCancel(d.ctx), rest, time.Time{})
 	if wait > 0 {
-		d.s.unclaim(context.WithoutCancel(d.ctx), rest, time.Time{})
 		pause := time.Now().Add(wait)
 		d.mu.Lock()
 		l.pause = pause
@@ -270,8 +265,14 @@ func (d *deliveries) feed(ctx context.Context, domain string) (until time.Time, 
 	rows, err := d.s.claim(context.WithoutCancel(ctx), domain, room) // whether it was made must be known
 	d.mu.Lock()
 	d.have -= room
-	// A claim that ended because it was not renewed in time may be had again: it is still being worked on.
-	rows = slices.DeleteFunc(rows, func(q Queued) bool { return d.ids[q.ID] })
+	// A row that is still here was let go of by its attempt just now, or its claim was not renewed in time.
+	rows = slices.DeleteFunc(rows, func(q Queued) bool {
+		_, here := d.ids[q.ID]
+		if here {
+			d.ids[q.ID] = true
+		}
+		return here
+	})
 	if !d.running || time.Now().Before(l.pause) {
 		d.mu.Unlock()
 		d.s.unclaim(context.WithoutCancel(ctx), rows, time.Time{})
@@ -279,7 +280,7 @@ func (d *deliveries) feed(ctx context.Context, domain string) (until time.Time, 
 	}
 	d.have += len(rows)
 	for _, q := range rows {
-		d.ids[q.ID] = true
+		d.ids[q.ID] = false
 	}
 	l.waiting = append(l.waiting, rows...)
 	d.dispatch(l)

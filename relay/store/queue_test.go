@@ -174,7 +174,7 @@ func TestPerRecipient(t *testing.T) {
 			t.Error(d)
 		}
 		got := n.to("a@ex.org")
-		if len(got) != 2 || len(n.mail) != 1 {
+		if len(got) == 0 || len(got) > 2 || len(n.mail) != 1 { // one if both were refused in one attempt
 			t.Fatalf("%d notices to the sender, %v", len(got), slices.Collect(maps.Keys(n.mail)))
 		}
 		text := strings.Join(got, "")
@@ -287,7 +287,7 @@ func wellFormed(t *testing.T, notice string) {
 	}
 }
 
-// What a sender wrote does not become fields of a notice.
+// What a sender wrote does not become fields of a notice, and the token of the tenant stays with the tenant.
 func TestNoticeInjection(t *testing.T) {
 	t.Parallel()
 	s := open(t, store.Config{Dir: t.TempDir(), Hostname: "mx.gw.example"}.Quick())
@@ -298,11 +298,15 @@ func TestNoticeInjection(t *testing.T) {
 	run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}, Bounces: n})
 	m := message("m1", evil)
 	m.Envelope.ID, m.Envelope.To[0].Original = "id\r\nX: y", "rfc822;\r\n\r\nz"
-	if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+	stamped := verdict.Bytes("x-postreeve-TOKEN: secret-of-the\r\n tenant\r\nX-Postreeve-Id: m1\r\n" + mail)
+	if err := s.Enqueue(t.Context(), d, m, m.Envelope, stamped); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "notice", func() bool { return len(n.to("a@ex.org")) == 1 })
 	got := n.to("a@ex.org")[0]
+	if strings.Contains(got, "secret-of-the") || strings.Contains(got, "X-Postreeve") || !strings.Contains(got, "\nMessage-ID: <1@ex.org>") {
+		t.Errorf("returned:\n%s", got)
+	}
 	if strings.Contains(got, "\nBcc:") || strings.Contains(got, "\nX: y") {
 		t.Error(got)
 	}

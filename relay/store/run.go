@@ -34,13 +34,16 @@ func (s *Store) Run(ctx context.Context, c RunConfig) (err error) {
 		return errors.New("store: Run is called once")
 	}
 	j, err := s.openJobs(ctx, c.Tasks)
+	if err != nil && ctx.Err() != nil {
+		return nil // told to stop before it had begun
+	}
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.close()) }()
 	if s.db.pool == nil {
 		// jobs.db is locked by this process, so whoever had claims here is gone.
-		if err := s.freeClaims(ctx); err != nil {
+		if err := s.freeClaims(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
@@ -52,6 +55,9 @@ func (s *Store) Run(ctx context.Context, c RunConfig) (err error) {
 	if err := j.start(ctx); err != nil {
 		s.jobs.Store(nil)
 		s.deliveries.stop()
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("store: jobs: %w", err)
 	}
 	kept := make(chan struct{})

@@ -26,6 +26,9 @@ type Config struct {
 	S3Keys func() (id, secret string, err error)
 	// Hostname is the gateway's name, for notices to senders. Empty means Node.
 	Hostname string
+	// HeaderPrefix begins the names of the gateway's header fields, which are taken out of what is returned to
+	// senders: relay.Headers.Prefix. Empty means X-Postreeve.
+	HeaderPrefix string
 	// Postmaster is the address that notices come from. Empty means postmaster@Hostname.
 	Postmaster string
 	// Node names this node in the ledger and in claims; unique in a fleet. Empty means the host name.

@@ -5,7 +5,7 @@ package impostor
 // score, so that the table errs on the side of more domains.
 var brands = []brand{
 	// Software and networks
-	{names: "Microsoft|Microsoft 365|Office 365|Office365|Outlook|OneDrive|Windows Defender|Microsoft Teams|SharePoint|Hotmail|Microsoft account", domains: "microsoft.com microsoftonline.com office.com office365.com outlook.com live.com windows.com xbox.com skype.com msn.com hotmail.com sharepointonline.com sharepoint.com onmicrosoft.com azure.com bing.com linkedin.com github.com microsoft365.com yammer.com microsoftstoreemail.com"},
+	{names: "Microsoft|Microsoft 365|Office 365|Outlook|OneDrive|Windows Defender|Microsoft Teams|SharePoint|Hotmail|Microsoft account", domains: "microsoft.com microsoftonline.com office.com office365.com outlook.com live.com windows.com xbox.com skype.com msn.com hotmail.com sharepointonline.com sharepoint.com onmicrosoft.com azure.com bing.com linkedin.com github.com microsoft365.com yammer.com microsoftstoreemail.com"},
 	{names: "Google|Gmail|Google Drive|Google Play|Google Workspace|YouTube", domains: "google.com gmail.com googlemail.com youtube.com googlegroups.com googleusercontent.com withgoogle.com android.com chromium.org googleapis.com google.org blogger.com"},
 	{names: "iCloud|iTunes|Apple ID|App Store|Apple Pay|Apple Support", domains: "apple.com icloud.com itunes.com me.com mac.com appleid.com"},
 	{names: "Apple", domains: "apple.com icloud.com itunes.com me.com mac.com", common: true},
@@ -146,7 +146,7 @@ var brands = []brand{
 	{names: "Volksbank|Raiffeisenbank|VR Bank|VR-Bank|Volksbanken Raiffeisenbanken", domains: "volksbank.de vr.de bvr.de vr-bank.de raiffeisen.at raiffeisen.ch raiffeisenbank.de"},
 	{names: "Deutsche Bank", domains: "db.com deutsche-bank.de deutschebank.com"},
 	{names: "Commerzbank|Comdirect", domains: "commerzbank.de commerzbank.com comdirect.de"},
-	{names: "Postbank|DKB|Targobank|Consorsbank|ING DiBa|N26", domains: "postbank.de dkb.de targobank.de consorsbank.de ing.de ing-diba.de n26.com"},
+	{names: "Postbank|DKB|Targobank|Consorsbank|ING DiBa", domains: "postbank.de dkb.de targobank.de consorsbank.de ing.de ing-diba.de n26.com"},
 	{names: "PostFinance|Raiffeisen Schweiz|UBS Switzerland|Swisscom", domains: "postfinance.ch raiffeisen.ch ubs.com swisscom.ch swisscom.com"},
 	{names: "BNP Paribas|Crédit Agricole|Credit Agricole|Société Générale|Societe Generale|La Banque Postale|Caisse d'Epargne|Crédit Mutuel|Boursorama|Boursobank|LCL Banque", domains: "bnpparibas.com bnpparibas.net credit-agricole.fr credit-agricole.com societegenerale.fr socgen.com societegenerale.com labanquepostale.fr caisse-epargne.fr creditmutuel.fr creditmutuel.com boursorama.fr boursobank.com boursorama.com lcl.fr"},
 	{names: "Intesa Sanpaolo|UniCredit|Nexi|BPER Banca|Poste Italiane|PosteInfo|Postepay|BancoPosta|Fineco", domains: "intesasanpaolo.com unicredit.it unicreditgroup.eu nexi.it bper.it poste.it posteitaliane.it postepay.it fineco.it finecobank.com"},

@@ -48,6 +48,7 @@ var scanCases = []struct {
 	{"a brand's name", raw("From: PayPal Service <x@mailer.example.org>", toBob, "Subject: Hello", "", "Hello"), []string{"impostor.brand-name"}, nil},
 	{"a brand's name with other letters", raw("From: P\u0430yPa1 <x@mailer.example.org>", toBob, "Subject: Hello", "", "Hello"),
 		[]string{"impostor.brand-name", "text.obfuscated", "form.raw"}, nil},
+	{"an office", raw("From: Head Office <office@example.org>", toBob, "Subject: Office hours", "", "The office is closed."), nil, []string{"*"}},
 	{"a brand in one word with others", raw("From: NetflixBilling <x@mailer.example.org>", toBob, "Subject: Hello", "", "Hello"), []string{"impostor.brand-name"}, nil},
 	{"a brand itself", raw("From: PayPal <service@mail.paypal.com>", toBob, "Subject: Your receipt", "", "Hello"), nil, []string{"impostor.brand-name", "impostor.brand-domain"}},
 	{"a brand in its country", raw("From: DHL Paket <noreply@dhl.de>", toBob, "Subject: Paket", "", "Hallo"), nil, []string{"impostor.brand-name"}},

@@ -136,6 +136,12 @@ func TestTables(t *testing.T) {
 		if len(list) == 0 || len(domains[i]) == 0 {
 			t.Errorf("brand %d has no name or no domain: %v %v", i, list, domains[i])
 		}
+		for _, name := range list {
+			last := name[len(name)-1]
+			if folded := impostor.FoldString(name); len(folded) < 2 || last >= '0' && last <= '9' && name[0] > '9' && folded[len(folded)-1] != '0' {
+				t.Errorf("the name %q is looked for as %q", name, folded)
+			}
+		}
 		for _, d := range domains[i] {
 			if impostor.Bogus(d) {
 				t.Errorf("%v: %s is no domain", list, d)

@@ -136,6 +136,10 @@ func (s *Scanner) ask(ctx context.Context, command, trace string, m *verdict.Mes
 		}
 		return nil, err
 	}
+	// The daemon reads lines and waits for the end of the last one, whatever length it was told.
+	if err := c.CloseWrite(); err != nil {
+		return nil, err
+	}
 	return readReply(c)
 }
 

@@ -67,8 +67,10 @@ func read(r io.Reader) (request, error) {
 	if err != nil {
 		return request{}, err
 	}
-	b := make([]byte, n)
-	_, err = io.ReadFull(tp.R, b)
+	b, err := io.ReadAll(tp.R) // the daemon waits for the end, and does not count
+	if err == nil && len(b) != n {
+		err = fmt.Errorf("%d bytes, and %d were announced", len(b), n)
+	}
 	command, version, _ := strings.Cut(line, " ")
 	if version != "SPAMC/1.5" {
 		return request{}, fmt.Errorf("version %q", version)

@@ -97,6 +97,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// CloseWrite says that nothing more will be written, where the connection can say so.
+func (c *Conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
+}
+
 // Close ends the connection.
 func (c *Conn) Close() error {
 	c.stop()

@@ -32,7 +32,7 @@ func openStore(ctx context.Context, c *config.Config, log *slog.Logger) (*store.
 	sc := store.Config{
 		Dir: c.State, Bodies: c.Store.Bodies.URL, Hostname: c.Hostname, Postmaster: c.Postmaster, Node: c.Store.Node,
 		HeldFor: c.Store.HeldFor, HeldBytes: c.Store.HeldBytes, QueuedFor: c.Store.QueuedFor, QueuedBytes: c.Store.QueuedBytes,
-		LedgerFor: c.Store.LedgerFor, Log: log,
+		LedgerFor: c.Store.LedgerFor, HeaderPrefix: c.Headers.Prefix, Log: log,
 	}
 	if b := c.Store.Bounces; b != nil {
 		sc.WarnAfter = b.WarnAfter
