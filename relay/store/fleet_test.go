@@ -14,7 +14,7 @@ import (
 
 // shared are two configurations of one database and one place for bodies.
 func shared(t *testing.T) (a, b store.Config) {
-	a = store.Config{Database: database(t), Bodies: "file:" + t.TempDir(), Node: "n1"}.Quick()
+	a = store.Config{Database: database(t), Bodies: "file:" + t.TempDir(), Node: "n1"}
 	b = a
 	b.Node = "n2"
 	return a, b
@@ -24,7 +24,7 @@ func shared(t *testing.T) (a, b store.Config) {
 func TestTakeOver(t *testing.T) {
 	t.Parallel()
 	ca, cb := shared(t)
-	a, b := open(t, ca), open(t, cb)
+	a, b := open(t, ca.Quick()), open(t, cb.Quick())
 	var hung atomic.Int64
 	stuck := relay.NextHopFunc(func(ctx context.Context, e verdict.Envelope, _ verdict.Source) ([]relay.Receipt, error) {
 		hung.Add(1)
@@ -43,7 +43,6 @@ func TestTakeOver(t *testing.T) {
 		}
 	}
 	await(t, "hung deliveries", func() bool { return hung.Load() > 0 })
-	// As long as the first node renews its claims nobody else delivers what it has.
 	h := &hop{}
 	run(t, b, store.RunConfig{Directory: relay.Static{"ex.net": {Name: "ex.net", Next: h, Mode: relay.StoreAndForward}}})
 	// The first node is cut off from its database from one moment to the next, as by kill -9: its rows stay claimed.
@@ -59,7 +58,6 @@ func TestTakeOver(t *testing.T) {
 		}
 	}
 	kill()
-	_ = t
 	go func() { <-dead }() // it waits for deliveries that hang, a minute
 }
 

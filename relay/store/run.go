@@ -43,8 +43,8 @@ func (s *Store) Run(ctx context.Context, c RunConfig) (err error) {
 	defer func() { err = errors.Join(err, j.close()) }()
 	if s.db.pool == nil {
 		// jobs.db is locked by this process, so whoever had claims here is gone.
-		if err := s.freeClaims(ctx); err != nil && ctx.Err() == nil {
-			return err
+		if err := s.freeClaims(ctx); err != nil {
+			s.config.Log.Warn("claims of an earlier process will end by themselves", "error", err)
 		}
 	}
 	// Deliveries end a little later than ctx: what is under way may be finished.
