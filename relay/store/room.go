@@ -37,7 +37,7 @@ func (r *room) left() (int64, bool) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(r.read) > time.Second || r.read.IsZero() {
+	if time.Since(r.read) > 10*time.Millisecond || r.read.IsZero() { // what a disk takes in between is little beside MinFree
 		least := int64(-1)
 		for _, dir := range r.dirs {
 			if n, ok := freeBytes(dir); ok && (least < 0 || n < least) {

@@ -18,6 +18,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/postreeve/postreeve/dnsverify"
+	"github.com/postreeve/postreeve/relay/store"
 )
 
 // operator is somebody at the command line of the gateway. What he types and sees goes to the log of the test.
@@ -76,13 +77,17 @@ func (o *operator) says(out string, wants ...string) {
 // later lets all steps that are seen in place have been so for four days.
 func (o *operator) later() {
 	o.t.Helper()
-	file := filepath.Join(o.state, "cutover", "ex.net.json")
-	data, err := os.ReadFile(file)
+	st, err := store.Open(o.t.Context(), store.Config{Dir: o.state})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	defer st.Close()
+	r, err := st.Record(o.t.Context(), "cutover", "ex.net")
 	if err != nil {
 		o.t.Fatal(err)
 	}
 	var p map[string]*dnsverify.Plan
-	if err := json.Unmarshal(data, &p); err != nil {
+	if err := json.Unmarshal([]byte(r.Value), &p); err != nil {
 		o.t.Fatal(err)
 	}
 	for _, plan := range p {
@@ -92,10 +97,12 @@ func (o *operator) later() {
 			}
 		}
 	}
-	if data, err = json.Marshal(p); err != nil {
+	data, err := json.Marshal(p)
+	if err != nil {
 		o.t.Fatal(err)
 	}
-	if err := os.WriteFile(file, data, 0o600); err != nil {
+	r.Value = string(data)
+	if _, err := st.PutRecord(o.t.Context(), r); err != nil {
 		o.t.Fatal(err)
 	}
 	o.t.Log("### four days later")
