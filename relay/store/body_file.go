@@ -13,7 +13,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,19 +20,26 @@ import (
 )
 
 // files keeps bodies in a directory. A file has the bytes, then a trailer with their digest and number: a
-// file that was cut off or changed is told from a whole one.
+// file that was cut off or changed is told from a whole one, so a body is written where it stays. One that was
+// not finished has no row, and is swept.
 type files struct {
 	root *os.Root
 	step func(string) error
 
-	mu      sync.Mutex
-	durable map[string]bool // directories of keys whose names are on disk for certain
+	mu   sync.Mutex
+	dirs map[string]*keyDir // those whose names are on disk for certain
+}
+
+// keyDir is a directory of bodies that is kept open: most of what it costs to make a small file is the way to it.
+type keyDir struct {
+	*os.Root
+	self *os.File // to be fsynced
 }
 
 const (
 	trailerMagic = "postreeve body 1"
 	trailerSize  = len(trailerMagic) + sha256.Size + 8
-	tempSuffix   = ".new"
+	mostDirs     = 64 // open at once: those of four days
 )
 
 func newFiles(dir string, step func(string) error) (*files, error) {
@@ -44,47 +50,55 @@ func newFiles(dir string, step func(string) error) (*files, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &files{root: root, step: step, durable: make(map[string]bool)}, nil
+	return &files{root: root, step: step, dirs: make(map[string]*keyDir)}, nil
 }
 
-func (f *files) close() error { return f.root.Close() }
+func (f *files) close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	errs := []error{f.root.Close()}
+	for _, d := range f.dirs {
+		errs = append(errs, d.self.Close(), d.Close())
+	}
+	clear(f.dirs)
+	return errors.Join(errs...)
+}
 
-// Put writes a new file under another name, fsyncs it, renames it and fsyncs its directory.
+// Put writes a new file, and fsyncs it and its directory.
 func (f *files) Put(ctx context.Context, key string, src verdict.Source) error {
 	if !validKey(key) {
 		return fmt.Errorf("store: %q is no key", key)
 	}
-	if err := f.makeDir(filepath.Dir(key)); err != nil {
+	dir, name := filepath.Split(filepath.FromSlash(key))
+	d, err := f.dir(filepath.Clean(dir))
+	if err != nil {
 		return err
 	}
-	temp := key + tempSuffix
-	err := f.write(ctx, temp, src)
+	err = f.write(ctx, d, name, src)
 	if errors.Is(err, fs.ErrNotExist) { // tidied up, or taken away by somebody
-		f.forget(filepath.Dir(key))
-		if err = f.makeDir(filepath.Dir(key)); err == nil {
-			err = f.write(ctx, temp, src)
+		f.forget(filepath.Clean(dir))
+		if d, err = f.dir(filepath.Clean(dir)); err != nil {
+			return err
 		}
+		err = f.write(ctx, d, name, src)
 	}
 	if err == nil {
-		err = f.step("body.rename")
+		err = f.step("body.dirsync")
 	}
 	if err == nil {
-		err = f.root.Rename(temp, key)
+		err = d.self.Sync()
 	}
 	if err != nil {
-		return errors.Join(err, ignore(f.root.Remove(temp), fs.ErrNotExist))
+		return errors.Join(err, ignore(d.Remove(name), fs.ErrNotExist))
 	}
-	if err := f.step("body.dirsync"); err != nil {
-		return err
-	}
-	return f.syncDir(filepath.Dir(key))
+	return nil
 }
 
-func (f *files) write(ctx context.Context, name string, src verdict.Source) error {
+func (f *files) write(ctx context.Context, d *keyDir, name string, src verdict.Source) error {
 	if err := f.step("body.create"); err != nil {
 		return err
 	}
-	w, err := f.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	w, err := d.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -113,37 +127,56 @@ func trailer(sum hash.Hash, size int64) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(size))
 }
 
-// makeDir makes the directory of a key and makes it durable, once. That it is there is not enough: whoever
-// made it may not have come to the fsync.
-func (f *files) makeDir(dir string) error {
+// dir opens a directory of bodies, and makes it durable, once. That it is there is not enough: whoever made it may
+// not have come to the fsync.
+func (f *files) dir(dir string) (*keyDir, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.durable[dir] {
-		return nil
+	if d := f.dirs[dir]; d != nil {
+		return d, nil
 	}
 	if err := f.step("body.mkdir"); err != nil {
-		return err
+		return nil, err
 	}
 	day := filepath.Dir(dir)
 	for _, d := range []string{day, dir} {
 		if err := f.root.Mkdir(d, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
+			return nil, err
 		}
 	}
 	if err := errors.Join(f.syncDir("."), f.syncDir(day)); err != nil {
-		return err
+		return nil, err
 	}
-	if len(f.durable) > 1000 {
-		clear(f.durable) // days that are over
+	root, err := f.root.OpenRoot(dir)
+	if err != nil {
+		return nil, err
 	}
-	f.durable[dir] = true
-	return nil
+	self, err := root.Open(".")
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	if len(f.dirs) >= mostDirs {
+		clear(f.dirs) // days that are over; closed when nobody uses them any more, by the garbage collector
+	}
+	f.dirs[dir] = &keyDir{root, self}
+	return f.dirs[dir], nil
+}
+
+// at is where the file of a key is found: in an open directory, or by its whole path.
+func (f *files) at(key string) (*os.Root, string) {
+	path := filepath.FromSlash(key)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if d := f.dirs[filepath.Dir(path)]; d != nil {
+		return d.Root, filepath.Base(path)
+	}
+	return f.root, path
 }
 
 func (f *files) forget(dir string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.durable, dir)
+	delete(f.dirs, dir)
 }
 
 // tidy removes empty directories of days before a time.
@@ -200,7 +233,8 @@ func (f *files) Get(_ context.Context, key string) (verdict.Source, error) {
 	if !validKey(key) {
 		return nil, fmt.Errorf("store: %q is no key", key)
 	}
-	r, err := f.root.Open(key)
+	root, name := f.at(key)
+	r, err := root.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", ErrNoBody, key)
 	}
@@ -234,18 +268,11 @@ func (f *files) Delete(_ context.Context, key string) error {
 	if err := f.step("body.delete"); err != nil {
 		return err
 	}
-	return ignore(f.root.Remove(key), fs.ErrNotExist)
+	root, name := f.at(key)
+	return ignore(root.Remove(name), fs.ErrNotExist)
 }
 
-// sweep removes what List has shown, also what was never finished.
-func (f *files) sweep(_ context.Context, name string) error {
-	if !validKey(strings.TrimSuffix(name, tempSuffix)) {
-		return fmt.Errorf("store: %q is no body", name)
-	}
-	return ignore(f.root.Remove(name), fs.ErrNotExist)
-}
-
-// List yields the files, those too that were never finished, by their names.
+// List yields the files, those too that were never finished.
 func (f *files) List(ctx context.Context) iter.Seq2[BodyInfo, error] {
 	return func(yield func(BodyInfo, error) bool) {
 		err := fs.WalkDir(f.root.FS(), ".", func(path string, e fs.DirEntry, err error) error {
@@ -259,11 +286,11 @@ func (f *files) List(ctx context.Context) iter.Seq2[BodyInfo, error] {
 			if err != nil {
 				return ignore(err, fs.ErrNotExist)
 			}
-			key := strings.TrimSuffix(filepath.ToSlash(path), tempSuffix)
+			key := filepath.ToSlash(path)
 			if !validKey(key) {
 				return nil // not ours
 			}
-			if !yield(BodyInfo{filepath.ToSlash(path), max(0, fi.Size()-int64(trailerSize)), fi.ModTime()}, nil) {
+			if !yield(BodyInfo{key, max(0, fi.Size()-int64(trailerSize)), fi.ModTime()}, nil) {
 				return fs.SkipAll
 			}
 			return nil
@@ -285,7 +312,8 @@ type fileBody struct {
 func (b *fileBody) Size() int64 { return b.size }
 
 func (b *fileBody) Open() (io.ReadCloser, error) {
-	r, err := b.files.root.Open(b.key)
+	root, name := b.files.at(b.key)
+	r, err := root.Open(name)
 	if err != nil {
 		return nil, err
 	}

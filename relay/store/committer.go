@@ -9,14 +9,16 @@ import (
 	"time"
 )
 
-// committer is the one writer of a node. Writes that wait while a transaction is being committed go into the
-// next one together: the more there is to do, the larger the batches.
+// committer is the one writer of a node. Writes that come at about the same time go into one transaction: the more
+// there is to do, the larger the batches.
 type committer struct {
 	db    *db
 	step  func(string) error
 	ill   trouble
 	most  int           // writes in a batch
 	limit time.Duration // for a batch
+
+	company bool // the last batch had several writes
 
 	queue chan *write
 	done  chan struct{}
@@ -99,17 +101,29 @@ func (c *committer) run() {
 	}
 }
 
-// gather takes what waits, without waiting for more.
+// linger is how long a batch stays open for writes that are on their way, where they come in company.
+const linger = time.Millisecond
+
+// gather takes what waits. A commit costs about the same however much is in it, so where the last one had several
+// writes, and others will follow soon, this one waits a moment for them.
 func (c *committer) gather(w *write) []*write {
 	batch := []*write{w}
-	for len(batch) < c.most {
-		select {
-		case w := <-c.queue:
-			batch = append(batch, w)
-		default:
-			return batch
+	if c.company {
+		moment := time.NewTimer(linger)
+		defer moment.Stop()
+		for open := true; open && len(batch) < c.most; {
+			select {
+			case w := <-c.queue:
+				batch = append(batch, w)
+			case <-moment.C:
+				open = false
+			}
 		}
 	}
+	for len(batch) < c.most && len(c.queue) > 0 { // nobody else takes from it
+		batch = append(batch, <-c.queue)
+	}
+	c.company = len(batch) > 1
 	return batch
 }
 

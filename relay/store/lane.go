@@ -38,6 +38,7 @@ type lane struct {
 	refusals  int // temporary ones of single messages, in a row
 	pause     time.Time
 	refilling bool
+	drained   time.Time // when there was nothing more in the database
 }
 
 const (
@@ -45,6 +46,10 @@ const (
 	laneRoom        = 500  // of one destination
 	laneConcurrency = 20
 	manyRefusals    = 20 // temporary refusals of single messages in a row are about the hop
+
+	// drainedFor is how long a lane that found nothing more in the database does not ask it again: what comes
+	// meanwhile mostly comes by way of this node, and asking is a transaction.
+	drainedFor = time.Second
 )
 
 // firstPause is how long a destination is left alone after a failure.
@@ -155,7 +160,7 @@ func (d *deliveries) dispatch(l *lane) {
 		l.active++
 		d.work.Go(func() { d.done(l, q, d.s.attempt(d.ctx, q)) })
 	}
-	if d.running && !l.refilling && len(l.waiting) < laneRoom/4 && l.active > 0 && !time.Now().Before(l.pause) {
+	if d.running && !l.refilling && len(l.waiting) < laneRoom/4 && l.active > 0 && !time.Now().Before(l.pause) && time.Since(l.drained) > drainedFor {
 		l.refilling = true
 		d.work.Go(func() { d.refill(l) })
 	}
@@ -277,6 +282,9 @@ func (d *deliveries) feed(ctx context.Context, domain string) (until time.Time, 
 		d.mu.Unlock()
 		d.s.unclaim(context.WithoutCancel(ctx), rows, time.Time{})
 		return time.Time{}, err
+	}
+	if err == nil && len(rows) < room {
+		l.drained = time.Now()
 	}
 	d.have += len(rows)
 	for _, q := range rows {

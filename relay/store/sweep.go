@@ -20,7 +20,7 @@ const (
 
 // sweepBodies deletes bodies that no row names.
 func (s *Store) sweepBodies(ctx context.Context, age time.Duration) error {
-	old := make(map[string][]string) // names of files or objects, by key
+	old := make(map[string]bool)
 	swept, n := 0, 0
 	for info, err := range s.bodies.List(ctx) {
 		if err != nil {
@@ -29,8 +29,7 @@ func (s *Store) sweepBodies(ctx context.Context, age time.Duration) error {
 		if time.Since(info.At) < age {
 			continue
 		}
-		key := strings.TrimSuffix(info.Key, tempSuffix)
-		old[key] = append(old[key], info.Key)
+		old[info.Key] = true
 		if n++; n%sweepBatch == 0 {
 			k, err := s.sweepSome(ctx, old, age)
 			if err != nil {
@@ -50,8 +49,8 @@ func (s *Store) sweepBodies(ctx context.Context, age time.Duration) error {
 	return err
 }
 
-// sweepSome deletes those of the names whose key is in no row.
-func (s *Store) sweepSome(ctx context.Context, old map[string][]string, age time.Duration) (int, error) {
+// sweepSome deletes those of the keys that are in no row.
+func (s *Store) sweepSome(ctx context.Context, old map[string]bool, age time.Duration) (int, error) {
 	if len(old) == 0 {
 		return 0, nil
 	}
@@ -77,21 +76,11 @@ func (s *Store) sweepSome(ctx context.Context, old map[string][]string, age time
 		}
 	}
 	swept := 0
-	for _, names := range old {
-		for _, name := range names {
-			var err error
-			if d, ok := s.bodies.(interface {
-				sweep(ctx context.Context, name string) error
-			}); ok {
-				err = d.sweep(ctx, name)
-			} else {
-				err = s.bodies.Delete(ctx, name)
-			}
-			if err != nil {
-				return swept, err
-			}
-			swept++
+	for key := range old {
+		if err := s.bodies.Delete(ctx, key); err != nil {
+			return swept, err
 		}
+		swept++
 	}
 	return swept, nil
 }
