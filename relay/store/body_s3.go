@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -14,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -182,22 +184,56 @@ func (r *rewinder) Close() error {
 	return err
 }
 
+// smallObject is how large a body may be that is read with the request that finds it.
+const smallObject = 64 << 10
+
+// Get reads a small body at once; of a large one it learns size and digest.
 func (o *objects) Get(ctx context.Context, key string) (verdict.Source, error) {
 	if !validKey(key) {
 		return nil, fmt.Errorf("store: %q is no key", key)
 	}
-	info, err := o.client.StatObject(ctx, o.bucket, o.name(key), minio.StatObjectOptions{})
+	first, info, err := o.first(ctx, key)
+	if notThere(err) {
+		return nil, fmt.Errorf("%w: %s", ErrNoBody, key)
+	}
 	if err != nil {
-		if notThere(err) {
-			return nil, fmt.Errorf("%w: %s", ErrNoBody, key)
-		}
 		return nil, fmt.Errorf("store: get %s: %w", key, err)
 	}
 	want, err := hex.DecodeString(info.Metadata.Get("X-Amz-Meta-" + digestKey))
 	if err != nil || len(want) != sha256.Size {
 		return nil, fmt.Errorf("%w: object %s has no digest", ErrDamaged, key)
 	}
-	return &object{o, ctx, key, info.Size, want}, nil
+	if info.Size > int64(len(first)) {
+		return &object{o, ctx, key, info.Size, want}, nil
+	}
+	if sum := sha256.Sum256(first); !bytes.Equal(sum[:], want) {
+		return nil, fmt.Errorf("%w: the digest of %s is another", ErrDamaged, key)
+	}
+	return verdict.Bytes(first), nil
+}
+
+// first reads the beginning of an object. The size in info is that of the whole.
+func (o *objects) first(ctx context.Context, key string) ([]byte, minio.ObjectInfo, error) {
+	var opts minio.GetObjectOptions
+	if err := opts.SetRange(0, smallObject-1); err != nil {
+		return nil, minio.ObjectInfo{}, err
+	}
+	r, info, header, err := minio.Core{Client: o.client}.GetObject(ctx, o.bucket, o.name(key), opts)
+	if minio.ToErrorResponse(err).Code == minio.InvalidRange { // there is no first byte: it is empty
+		info, err = o.client.StatObject(ctx, o.bucket, o.name(key), minio.StatObjectOptions{})
+		return nil, info, err
+	}
+	if err != nil {
+		return nil, info, err
+	}
+	defer r.Close()
+	if _, whole, ok := strings.Cut(header.Get("Content-Range"), "/"); ok { // RFC 9110 section 14.4
+		if info.Size, err = strconv.ParseInt(whole, 10, 64); err != nil {
+			return nil, info, fmt.Errorf("size %q: %w", whole, err)
+		}
+	}
+	b, err := io.ReadAll(io.LimitReader(r, smallObject))
+	return b, info, err
 }
 
 func notThere(err error) bool {
@@ -252,7 +288,7 @@ type object struct {
 func (b *object) Size() int64 { return b.size }
 
 func (b *object) Open() (io.ReadCloser, error) {
-	r, err := b.objects.client.GetObject(b.ctx, b.objects.bucket, b.objects.name(b.key), minio.GetObjectOptions{})
+	r, _, _, err := minio.Core{Client: b.objects.client}.GetObject(b.ctx, b.objects.bucket, b.objects.name(b.key), minio.GetObjectOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -134,7 +134,7 @@ func (s *Store) attempt(ctx context.Context, q Queued) result {
 	if len(open) == 0 || !q.Expires.After(time.Now()) {
 		return max(useless, s.settleQueued(ctx, q, open, nil, errExpired)) // says nothing about the hop
 	}
-	body, err := s.bodies.Get(ctx, q.body)
+	body, err := s.body(ctx, q)
 	switch {
 	case errors.Is(err, ErrNoBody) || errors.Is(err, ErrDamaged):
 		s.setAside(ctx, q, err)
@@ -162,6 +162,14 @@ func (s *Store) attempt(ctx context.Context, q Queued) result {
 		err = fmt.Errorf("the next hop gave %d receipts for %d recipients", len(receipts), len(e.To))
 	}
 	return s.settleQueued(ctx, q, open, receipts, err)
+}
+
+// body is what is sent.
+func (s *Store) body(ctx context.Context, q Queued) (verdict.Source, error) {
+	if q.bytes != nil {
+		return verdict.Bytes(q.bytes), nil
+	}
+	return s.bodies.Get(ctx, q.body)
 }
 
 // hop finds where a destination is today.

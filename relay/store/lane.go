@@ -22,6 +22,7 @@ type deliveries struct {
 	running bool
 	lanes   map[string]*lane
 	have    int             // rows here, and those reserved
+	copied  int64           // bytes of their bodies that are here too
 	ids     map[string]bool // of the rows here; true: claimed once more while it was being worked on
 	work    sync.WaitGroup
 	ctx     context.Context
@@ -42,8 +43,10 @@ type lane struct {
 }
 
 const (
-	mostHere        = 2000 // rows in memory
-	laneRoom        = 500  // of one destination
+	mostHere        = 2000     // rows in memory
+	mostCopied      = 16 << 20 // bytes of bodies in memory
+	mostCopy        = 64 << 10 // of one
+	laneRoom        = 500      // of one destination
 	laneConcurrency = 20
 	manyRefusals    = 20 // temporary refusals of single messages in a row are about the hop
 
@@ -79,7 +82,7 @@ func (d *deliveries) start(ctx context.Context, c RunConfig) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.running, d.ctx, d.dir, d.bounces = true, ctx, c.Directory, c.Bounces
-	d.lanes, d.ids, d.have = make(map[string]*lane), make(map[string]bool), 0
+	d.lanes, d.ids, d.have, d.copied = make(map[string]*lane), make(map[string]bool), 0, 0
 }
 
 // stop waits for deliveries under way, and lets go of the rest.
@@ -95,25 +98,36 @@ func (d *deliveries) stop() {
 	d.work.Wait()
 }
 
-// reserve makes room for a row that is about to be written as claimed by this node.
-func (d *deliveries) reserve(domain string) bool {
+// reserve makes room for a row that is about to be written as claimed by this node, and for a copy of its body, which
+// need not be read again then: copied is how large that may be.
+func (d *deliveries) reserve(domain string, size int64) (ok bool, copied int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.running || d.have >= mostHere {
-		return false
+		return false, 0
 	}
 	if l := d.lanes[domain]; l != nil && (len(l.waiting) >= laneRoom || time.Now().Before(l.pause)) {
-		return false
+		return false, 0
 	}
 	d.have++
-	return true
+	if size <= mostCopy && d.copied+size <= mostCopied {
+		copied = size
+	}
+	d.copied += copied
+	return true, copied
 }
 
 // cancel gives the room back.
-func (d *deliveries) cancel() {
+func (d *deliveries) cancel(q Queued) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.leave(q)
+}
+
+// leave gives back the room of a row. The caller holds the lock.
+func (d *deliveries) leave(q Queued) {
 	d.have--
+	d.copied -= q.copied
 }
 
 // add takes a row for which there is room.
@@ -121,7 +135,7 @@ func (d *deliveries) add(q Queued) {
 	d.mu.Lock()
 	l := d.lane(q.Domain)
 	if !d.running || time.Now().Before(l.pause) { // since there was room
-		d.have--
+		d.leave(q)
 		ctx := context.WithoutCancel(d.ctx)
 		d.mu.Unlock()
 		d.s.unclaim(ctx, []Queued{q}, time.Time{})
@@ -181,7 +195,7 @@ const (
 func (d *deliveries) done(l *lane, q Queued, r result) {
 	d.mu.Lock()
 	l.active--
-	d.have--
+	d.leave(q)
 	var rest []Queued
 	if d.ids[q.ID] { // let go of by the attempt, and claimed again before it got here
 		rest = append(rest, q)
@@ -226,8 +240,8 @@ func (d *deliveries) done(l *lane, q Queued, r result) {
 func (d *deliveries) empty(l *lane) []Queued {
 	rest := l.waiting
 	l.waiting = nil
-	d.have -= len(rest)
 	for _, q := range rest {
+		d.leave(q)
 		delete(d.ids, q.ID)
 	}
 	return rest

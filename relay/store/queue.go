@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ type Queued struct {
 	Recipients []QueuedRecipient `json:"recipients,omitempty"`
 	envelope   verdict.Envelope
 	body       string
+	bytes      []byte // the body, if it is still in memory
+	copied     int64  // the share of deliveries.copied
 }
 
 // QueuedRecipient is what became of a queued message for one recipient.
@@ -81,8 +84,14 @@ func (s *Store) enqueue(ctx context.Context, domain, id string, e verdict.Envelo
 	if err := s.bodies.Put(ctx, q.body, body); err != nil {
 		return fmt.Errorf("store: queue: %w", err)
 	}
-	fresh := due.Equal(now) && s.deliveries.reserve(domain)
+	fresh := false
+	if due.Equal(now) {
+		fresh, q.copied = s.deliveries.reserve(domain, q.Size)
+	}
 	stmt, args := insertQueued, q.row()
+	if q.copied > 0 {
+		q.bytes = bytesOf(body)
+	}
 	if fresh {
 		q.Claimant = s.claimant
 		stmt, args = insertClaimed, append(args, s.config.claim().Milliseconds(), q.Claimant)
@@ -91,7 +100,7 @@ func (s *Store) enqueue(ctx context.Context, domain, id string, e verdict.Envelo
 	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error { return t.insertQueued(ctx, stmt, args, id, to, now) })
 	switch {
 	case err != nil && fresh:
-		s.deliveries.cancel()
+		s.deliveries.cancel(q)
 	case fresh:
 		s.deliveries.add(q)
 	default:
@@ -101,6 +110,15 @@ func (s *Store) enqueue(ctx context.Context, domain, id string, e verdict.Envelo
 		return fmt.Errorf("store: queue: %w", err)
 	}
 	return nil
+}
+
+// bytesOf reads a small body. What cannot be read, though it was just now, is nil.
+func bytesOf(body verdict.Source) []byte {
+	b := bytes.NewBuffer(make([]byte, 0, body.Size()))
+	if err := copyAll(b, body); err != nil {
+		return nil
+	}
+	return b.Bytes()
 }
 
 // row is what insertQueued wants.
