@@ -52,6 +52,8 @@ type cli struct {
 	Google  gworkspaceCmd `cmd:"" name:"gworkspace" help:"Put a Google Workspace tenant behind the gateway and take it out again."`
 	Other   otherCmd      `cmd:"" name:"other" help:"Put any other mail server behind the gateway and take it out again."`
 	Version versionCmd    `cmd:"" help:"Print the version."`
+
+	ShowVersion versionFlag `name:"version" help:"Print the version."`
 }
 
 const description = `An inline e-mail security gateway: takes mail by SMTP, judges it clean, spam or malicious, and hands it on, tagged, or keeps it back.

@@ -158,6 +158,9 @@ func TestUsage(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	t.Parallel()
+	if got := run(t, "", "--version"); got.code != 0 || got.out != run(t, "", "version").out {
+		t.Errorf("--version: %+v", got)
+	}
 	if got := run(t, "", "version"); got.code != 0 || !strings.HasPrefix(got.out, "postreeve ") || !strings.Contains(got.out, "\ngo1.") {
 		t.Errorf("version: %+v", got)
 	}

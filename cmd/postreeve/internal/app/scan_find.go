@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -124,6 +125,10 @@ func (f *finder) stdin(yield func(*item) bool) bool {
 	buf, err := f.spool.ReadAll(r, maxMessage)
 	if err != nil {
 		return yield(&item{path: "-", err: err})
+	}
+	if buf.Size() == 0 { // a pipe that broke before it, most likely: that is not a clean message
+		buf.Close()
+		return yield(&item{path: "-", err: errors.New("standard input is empty: nothing was judged")})
 	}
 	it := &item{path: "-", source: buf, close: func() { buf.Close() }}
 	head, err = readHead(buf)

@@ -97,7 +97,6 @@ func TestScan(t *testing.T) {
 		"stdin":            {stdin: spam, code: 1, want: []string{"spam -"}},
 		"mailbox on stdin": {stdin: fromLine + malicious + "\n" + fromLine + spam, code: 2, want: []string{"malicious -#1", "spam -#2"}},
 		"zip on stdin":     {stdin: zipped(t, "x", teststring.EICAR()), code: 2, want: []string{"malicious - *"}},
-		"nothing on stdin": {want: []string{"clean -"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -155,6 +154,9 @@ func TestScanUnreadable(t *testing.T) {
 	}
 	if plain := run(t, "", "scan", filepath.Join(dir, "none\x1b")); strings.Contains(plain.out, "\x1b") || !strings.Contains(plain.out, "no such file") {
 		t.Errorf("hostile name: %q", plain.out)
+	}
+	if empty := run(t, "", "scan", "-"); empty.code != 3 || !strings.Contains(empty.out, "standard input is empty") {
+		t.Errorf("nothing at all: %+v", empty)
 	}
 	if empty := run(t, "", "scan", t.TempDir()); empty.code != 3 {
 		t.Errorf("an empty folder: %+v", empty)

@@ -2,8 +2,11 @@ package app
 
 import (
 	"cmp"
+	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/alecthomas/kong"
 )
 
 type versionCmd struct {
@@ -52,12 +55,27 @@ func (c *versionCmd) Run(e *env) error {
 	b := readBuild()
 	if c.JSON {
 		e.out.line(b)
-		return e.out.failed()
+	} else {
+		e.out.printf("%s", b)
 	}
+	return e.out.failed()
+}
+
+// String is what a person reads, in lines.
+func (b build) String() string {
 	commit := cmp.Or(b.Commit, "unknown")
 	if b.Modified {
 		commit += " (modified)"
 	}
-	e.out.printf("postreeve %s\ncommit %s\n%s %s\n", b.Version, commit, b.Go, b.Platform)
-	return e.out.failed()
+	return fmt.Sprintf("postreeve %s\ncommit %s\n%s %s\n", b.Version, commit, b.Go, b.Platform)
+}
+
+// versionFlag is --version, which people try before they read.
+type versionFlag bool
+
+// BeforeReset prints the version instead of running a command.
+func (versionFlag) BeforeReset(app *kong.Kong) error {
+	_, err := fmt.Fprint(app.Stdout, readBuild())
+	app.Exit(exitOK)
+	return err
 }
