@@ -78,7 +78,7 @@ func TestLimits(t *testing.T) {
 				return nil, nil
 			})
 			addr := serve(t, &relaytest.Sink{}, func(s *relay.Server) {
-				s.Engine, s.Limits.BytesInFlight = e, 600<<10
+				s.Engine, s.Limits.BytesInFlight = e, 600<<10 // less than what one address may have
 				s.Judge = &verdict.Engine{Scanners: []verdict.Scanner{slow}}
 			})
 			a, b := greeted(t, addr), greeted(t, addr)
@@ -92,6 +92,31 @@ func TestLimits(t *testing.T) {
 			release <- true
 			a.expect("250")
 			b.mail(message("hello")+big, "250", "b@ex.net")
+		})
+		t.Run("bytes in flight of one address", func(t *testing.T) {
+			t.Parallel()
+			judging, release := make(chan bool), make(chan bool)
+			slow := verdict.Func("slow", func(context.Context, *verdict.Message) ([]verdict.Finding, error) {
+				judging <- true
+				<-release
+				return nil, nil
+			})
+			addr := serve(t, &relaytest.Sink{}, func(s *relay.Server) {
+				s.Engine, s.Limits.BytesInFlight, s.Limits.MessageBytes = e, 4<<20, 400<<10
+				s.Judge = &verdict.Engine{Scanners: []verdict.Scanner{slow}}
+			})
+			big := strings.Repeat(strings.Repeat("x", 70)+"\r\n", 5000) // takes half of the share
+			for range 2 {
+				c := greeted(t, addr)
+				c.say("MAIL FROM:<a@ex.org>", "250")
+				c.say("RCPT TO:<b@ex.net>", "250")
+				c.say("DATA", "354")
+				c.send(message("slow") + big + ".\r\n")
+				<-judging
+				defer c.expect("250")
+			}
+			greeted(t, addr).mail(message("third")+big, "451 4.7.0", "b@ex.net")
+			close(release)
 		})
 		t.Run("nested MAIL", func(t *testing.T) {
 			t.Parallel()

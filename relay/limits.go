@@ -22,7 +22,8 @@ type Limits struct {
 	Hops         int   // Received fields of an incoming message; default 50. Beyond: 554 5.4.6
 
 	// BytesInFlight is the sum of all messages that are on their way through at one moment, in memory
-	// and on disk; default 4 GiB. Beyond: 451 4.3.1, before the machine swaps itself to death.
+	// and on disk; default 4 GiB. Beyond: 451 4.3.1, before the machine swaps itself to death. One address gets a
+	// quarter of it, or as much as one message needs. Beyond: 451 4.7.0.
 	BytesInFlight int64
 
 	// Errors is how many bad commands end a connection; default 100.
@@ -31,6 +32,11 @@ type Limits struct {
 	// Exempt are addresses to which the limits per address do not apply: upstreams, monitoring.
 	Exempt []netip.Prefix
 }
+
+const (
+	defaultMessage = 50 << 20
+	defaultFlight  = 4 << 30
+)
 
 func limit[T int | int64](v, def T) T {
 	switch {
@@ -63,6 +69,7 @@ type admission struct {
 
 type client struct {
 	conns      int
+	bytes      int64 // in flight
 	connected  bucket
 	messages   bucket
 	recipients bucket
@@ -158,6 +165,27 @@ func (a *admission) rate(addr netip.Addr, n int, what string, of func(*client) *
 	return &Reply{Code: 451, Enhanced: EnhancedCode{4, 7, 0}, Text: "too many " + what + " from your address in a minute, try again later"}
 }
 
+// load counts n more bytes in flight, if the share of the address has room for them. They are given back with unload.
+func (a *admission) load(addr netip.Addr, n int64) bool {
+	share := max(bytesLimit(a.limits.BytesInFlight, defaultFlight)/4, bytesLimit(a.limits.MessageBytes, defaultMessage)+flightStep)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := a.client(addr)
+	if c.bytes+n > share && !a.exempt(addr) {
+		return false
+	}
+	c.bytes += n
+	return true
+}
+
+func (a *admission) unload(addr netip.Addr, n int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := a.client(addr)
+	c.bytes -= n
+	a.forget(key(addr), c, time.Now())
+}
+
 func (a *admission) client(addr netip.Addr) *client {
 	k := key(addr)
 	c := a.clients[k]
@@ -181,12 +209,12 @@ func (a *admission) sweepOld() {
 	}
 }
 
-// forget drops an entry without connections and with nothing in its buckets.
+// forget drops an entry without connections and messages and with nothing in its buckets.
 func (a *admission) forget(k netip.Prefix, c *client, now time.Time) {
 	c.connected.drain(max(a.limits.ConnectionRate, 0), now)
 	c.messages.drain(max(a.limits.MessageRate, 0), now)
 	c.recipients.drain(max(a.limits.RecipientRate, 0), now)
-	if c.conns == 0 && c.connected.spent == 0 && c.messages.spent == 0 && c.recipients.spent == 0 {
+	if c.conns == 0 && c.bytes == 0 && c.connected.spent == 0 && c.messages.spent == 0 && c.recipients.spent == 0 {
 		delete(a.clients, k)
 	}
 }

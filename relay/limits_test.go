@@ -38,6 +38,29 @@ func TestAdmission(t *testing.T) {
 			t.Error("the same address, mapped: let in")
 		}
 	})
+	t.Run("bytes in flight", func(t *testing.T) {
+		t.Parallel()
+		a := newAdmission(Limits{BytesInFlight: 8 << 20, MessageBytes: 1 << 20, Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.2/32")}})
+		if !a.load(six1, 2<<20) || a.load(six2, 1) {
+			t.Error("one network: want a quarter and no more")
+		}
+		if !a.load(a1, 1) || !a.load(a2, 8<<20) {
+			t.Error("others are refused, or one that is exempt")
+		}
+		if a.unload(six1, 1); !a.load(six2, 1) {
+			t.Error("what was given back is not to be had")
+		}
+		a.unload(six1, 2<<20)
+		a.unload(a1, 1)
+		a.unload(a2, 8<<20)
+		if len(a.clients) > 0 {
+			t.Errorf("%d addresses are remembered for nothing", len(a.clients))
+		}
+		large := newAdmission(Limits{BytesInFlight: 1 << 20, MessageBytes: 1 << 20})
+		if !large.load(a1, 1<<20) {
+			t.Error("not even one message")
+		}
+	})
 	t.Run("rates", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {

@@ -172,7 +172,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 func (s *Server) init() {
 	s.once.Do(func() {
 		s.admit = newAdmission(s.Limits)
-		s.flight = semaphore.NewWeighted(bytesLimit(s.Limits.BytesInFlight, 4<<30))
+		s.flight = semaphore.NewWeighted(bytesLimit(s.Limits.BytesInFlight, defaultFlight))
 		s.hostname = strings.ToLower(strings.TrimSuffix(s.Hostname, "."))
 		s.authservID = cmp.Or(strings.ToLower(strings.TrimSuffix(s.Auth.ID, ".")), s.hostname)
 		s.ownNames = slices.Compact([]string{s.hostname, s.authservID})
@@ -188,7 +188,7 @@ func (s *Server) log() *slog.Logger {
 
 func (s *Server) spool() *verdict.Spool { return cmp.Or(s.Spool, &s.own) }
 
-func (s *Server) maxMessage() int64 { return bytesLimit(s.Limits.MessageBytes, 50<<20) }
+func (s *Server) maxMessage() int64 { return bytesLimit(s.Limits.MessageBytes, defaultMessage) }
 
 // patience is how long senders wait for the reply to a message.
 const patience = 10 * time.Minute

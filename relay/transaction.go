@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // take receives the content of a message, has it judged and does what the policy says. It returns the
 // reply to the sender: of class 2 only if the next hop, the holder or the queue has the message.
 func (s *Server) take(ctx context.Context, conn connection, tx *transaction, r io.Reader) error {
-	buf, err := s.receive(tx, r)
+	buf, err := s.receive(conn.addr(), r)
 	if err != nil {
 		s.logRefused(ctx, tx, conn, err)
 		return err
@@ -41,17 +42,24 @@ func (s *Server) take(ctx context.Context, conn connection, tx *transaction, r i
 type content struct {
 	*verdict.Buffer
 	srv   *Server
+	from  netip.Addr
 	taken int64
 }
 
 // flightStep is how much of the bytes in flight a message takes at a time.
 const flightStep = 256 << 10
 
+var errGreedy = &Reply{Code: 451, Enhanced: EnhancedCode{4, 7, 0}, Text: "too much mail from your address on its way, try again later"}
+
 var errBusy = &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 1}, Text: "too much mail on its way, try again later"}
 
 func (c *content) Write(p []byte) (int, error) {
 	for c.Size()+int64(len(p)) > c.taken {
+		if !c.srv.admit.load(c.from, flightStep) {
+			return 0, errGreedy
+		}
 		if !c.srv.flight.TryAcquire(flightStep) {
+			c.srv.admit.unload(c.from, flightStep)
 			return 0, errBusy
 		}
 		c.taken += flightStep
@@ -61,12 +69,13 @@ func (c *content) Write(p []byte) (int, error) {
 
 func (c *content) Close() error {
 	c.srv.flight.Release(c.taken)
+	c.srv.admit.unload(c.from, c.taken)
 	return c.Buffer.Close()
 }
 
 // receive reads the content into the spool. Its framing is the engine's business.
-func (s *Server) receive(tx *transaction, r io.Reader) (*content, error) {
-	c := &content{Buffer: s.spool().New(), srv: s}
+func (s *Server) receive(from netip.Addr, r io.Reader) (*content, error) {
+	c := &content{Buffer: s.spool().New(), srv: s, from: from}
 	_, err := io.Copy(c, r)
 	if err == nil {
 		return c, nil
