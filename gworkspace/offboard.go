@@ -2,13 +2,8 @@ package gworkspace
 
 import (
 	"context"
-	"fmt"
-	"slices"
 	"time"
 )
-
-// drainTime is how long a rule may still act after it was turned off.
-const drainTime = 24 * time.Hour
 
 // Offboard reads the tenant and returns the steps that are left of the way out, in the order that loses no
 // mail: what sends mail to the gateway first, what it needs to come back next, the access that confirms it
@@ -28,18 +23,12 @@ func (t *Tenant) Offboard(ctx context.Context) (*Plan, error) {
 		}
 		p.Steps = append(p.Steps, s)
 	}
+	t.drain(ctx, o, p, done)
 	// Of a chain whose middle is done, each step needs the one that is left before it.
 	for i := range p.Steps {
 		p.Steps[i].Needs = nil
 		if i > 0 {
 			p.Steps[i].Needs = []string{p.Steps[i-1].ID}
-		}
-	}
-	if t.Profile.Mode == Reroute && done[idRuleOff] && !done[idDrain] {
-		p.Problems = append(p.Problems, t.draining(ctx, o)...)
-		if len(p.Problems) == 0 { // nothing is left to wait for
-			p.Steps = slices.DeleteFunc(p.Steps, func(s Step) bool { return s.ID == idDrain })
-			p.InOrder = append(p.InOrder, "Wait until the gateway is empty")
 		}
 	}
 	if o.tree == nil {
@@ -62,11 +51,6 @@ func (t *Tenant) undone(o *observation) map[string]bool {
 		rules := t.ourRules(o.tree.allRules())
 		done[idRuleGone] = len(rules) == 0
 		done[idRuleOff] = !t.anyOn(o.tree, rules)
-		if len(rules) == 0 {
-			if off, known := t.ruleOffSince(o); !known || time.Since(off) >= drainTime {
-				done[idDrain] = true
-			}
-		}
 	}
 	if ch := last(o.changes, func(c Change) bool { return c.Setting == "EMAIL_ROUTE" && c.about(t.Profile.hostName()) }); ch != nil && ch.removes() {
 		done[idHostGone] = true
@@ -115,29 +99,4 @@ func (t *Tenant) ruleOffSince(o *observation) (time.Time, bool) {
 		}
 	}
 	return at, !at.IsZero()
-}
-
-// draining says what is waited for before the rest can go.
-func (t *Tenant) draining(ctx context.Context, o *observation) []Problem {
-	var out []Problem
-	off, known := t.ruleOffSince(o)
-	switch {
-	case !known:
-		out = append(out, Problem{Code: problemDrain, Object: t.Profile.ruleName(), Text: "the rule is off, and nobody can tell since when", Do: "wait 24 hours, and say when it was turned off", Blocks: true})
-	case time.Since(off) < drainTime:
-		out = append(out, Problem{Code: problemDrain, Object: t.Profile.ruleName(), Text: "the rule was turned off at " + off.UTC().Format(time.RFC3339) + ": it may still act in some places",
-			Do: "do nothing else before " + off.Add(drainTime).UTC().Format(time.RFC3339), Blocks: true})
-	}
-	if t.QueueEmpty == nil {
-		out = append(out, Problem{Code: problemQueue, Object: "gateway", Text: "nobody can tell whether the gateway still holds mail of the tenant", Do: "look at its queue and its quarantine, and say that the step " + idDrain + " is done", Blocks: true})
-		return out
-	}
-	empty, err := t.QueueEmpty(ctx)
-	switch {
-	case err != nil:
-		out = append(out, Problem{Code: problemQueue, Object: "gateway", Text: fmt.Sprintf("whether the gateway still holds mail cannot be told: %v", err), Do: "look at its queue", Blocks: true})
-	case !empty:
-		out = append(out, Problem{Code: problemQueue, Object: "gateway", Text: "the gateway still holds mail of the tenant", Do: "wait until its queue is empty: what is there comes back only while the other settings stand", Blocks: true})
-	}
-	return out
 }

@@ -77,13 +77,13 @@ func (o *observation) fingerprint() string {
 }
 
 // Plan reads the tenant and returns the steps to what the profile asks for. Problems that are in the way are
-// in the plan: see [Plan.Blocked]. No probe is sent.
+// in the plan: see [Plan.Blocked]. No message is sent.
 func (t *Tenant) Plan(ctx context.Context) (*Plan, error) {
 	o, err := t.observe(ctx)
 	if err != nil {
 		return nil, err
 	}
-	f := t.judge(o, nil)
+	f := t.judge(o, t.probeHost(ctx))
 	p := t.newPlan(Onboard, o)
 	p.Problems = f.problems
 	unknown := 0

@@ -170,7 +170,7 @@ func TestNoRejectInReroute(t *testing.T) {
 				}
 				for _, s := range slices.Concat(guide.Steps, guide.Back) {
 					for _, v := range s.Console.Values {
-						if v.Name == "Reject all mail not from gateway IPs" && !strings.HasPrefix(v.Value, "off") {
+						if v.Name == "Reject all mail not from gateway IPs" && v.Value != "off" {
 							t.Fatalf("step %s asks for %q: %q", s.ID, v.Name, v.Value)
 						}
 					}
@@ -240,6 +240,16 @@ func TestRunbook(t *testing.T) {
 						t.Errorf("step %s: %q cannot be pasted: %q", s.ID, v.Name, v.Value)
 					}
 				}
+			}
+			var probes []string
+			for _, x := range guide.Probes {
+				probes = append(probes, x.ID)
+				if x.Title == "" || x.From == "" || x.Expect == "" || len(x.Values) == 0 {
+					t.Errorf("%s leaves something open: %+v", x.ID, x)
+				}
+			}
+			if probes = slices.Compact(probes); len(probes) != 7 && name == "reroute" || len(probes) != 6 && name == "mx-first" {
+				t.Errorf("probes %q", probes)
 			}
 			md := guide.Markdown()
 			for _, want := range []string{"https://www.googleapis.com/auth/cloud-identity.policies.readonly", "## The way out", "192.0.2.10"} {
@@ -338,7 +348,12 @@ func TestOffboardDrain(t *testing.T) {
 		}
 		blocked("drain.queue", "drain.wait") // nobody knows since when, nobody can look at the queue
 		server.AddChange(gworkspace.Change{At: time.Now(), Who: "admin@ex.net", Event: "CHANGE_GMAIL_SETTING", Name: ruleName})
-		tenant.QueueEmpty = func(context.Context) (bool, error) { return empty, nil }
+		tenant.Backlog = func(context.Context) (gworkspace.Backlog, error) {
+			if empty {
+				return gworkspace.Backlog{}, nil
+			}
+			return gworkspace.Backlog{Queued: 1}, nil
+		}
 		blocked("drain.queue", "drain.wait")
 		time.Sleep(25 * time.Hour)
 		blocked("drain.queue")

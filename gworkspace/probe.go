@@ -1,6 +1,7 @@
 package gworkspace
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -11,19 +12,20 @@ import (
 	"time"
 )
 
-// Probes send messages from outside through the whole way and look at both ends. Mailbox, Send and Gateway are
-// required; what a probe lacks makes it unknown, never right.
+// Probes send messages from outside through the whole way and look at both ends. Mailbox and Send are
+// required. What a probe lacks makes it unknown, never right.
 type Probes struct {
 	// Mailbox takes the messages: one that the profile protects, best one that nobody reads.
 	Mailbox string
 	// Send hands messages over from outside of the tenant.
 	Send Sender
-	// Gateway says what the gateway saw.
+	// Gateway says what the gateway saw. Nil: nobody can tell, and P2 and P4 to P7 are neither sent nor checked.
 	Gateway Witness
-	// Look finds what was delivered; nil: the Client of the tenant, by the Gmail API.
+	// Unwatched says why Gateway is nil, for whoever reads the report.
+	Unwatched string
+	// Look finds what was delivered; nil: the Client of the tenant, by the Gmail API. Without either P4, P5 and
+	// P6 say what a person has to look at.
 	Look Looker
-	// CheckHost connects to the host of the gateway as Google does; nil: [CheckSMTPHost].
-	CheckHost func(ctx context.Context, host string, port int) error
 	// Group, Alias, Unrecognized and Suspended are addresses for P7: of a group, an alias, one that only the
 	// catch-all knows, a suspended user. Empty ones are left out.
 	Group, Alias, Unrecognized, Suspended string
@@ -32,34 +34,69 @@ type Probes struct {
 }
 
 // A Sender hands a message over from outside of the tenant. It returns an error that wraps [ErrRefused] when
-// the receiver answered 5xx.
+// the receiver answered 5xx, and one that wraps [ErrNotSent] when it could not send such a message at all.
 type Sender interface {
 	Send(ctx context.Context, m ProbeMail) error
 }
 
-// ErrRefused is what a Sender returns for a message that the receiver refuses for good.
-var ErrRefused = errors.New("the receiver refuses the message")
+var (
+	// ErrRefused is what a Sender returns for a message that the receiver refuses for good.
+	ErrRefused = errors.New("the receiver refuses the message")
+	// ErrNotSent is what a Sender returns for a message that it cannot send, whatever the receiver says.
+	ErrNotSent = errors.New("it cannot be sent from here")
+)
 
 // A ProbeMail is a message to send. What is not given is up to the sender.
 type ProbeMail struct {
+	Probe     string  // P2 to P7
 	MessageID string  // with angle brackets
+	Subject   string  // holds what no other message does, for a person who cannot choose the Message-ID
 	To        string  // envelope and header
 	Direct    bool    // to Google's own hosts, whatever the MX records say
 	Spam      bool    // with something in it that the gateway calls spam
 	Header    []Value // further header fields
 }
 
-// A Witness says what the gateway saw of a message: each time that it passed.
+// A Witness says what the gateway saw of a message: each time that it passed, the first one first. A message
+// that a person sent is known by its subject alone.
 type Witness interface {
-	Passages(ctx context.Context, messageID string) ([]Passage, error)
+	Passages(ctx context.Context, m ProbeMail) ([]Passage, error)
 }
 
-// A Passage is one time that a message came to the gateway.
+// A Passage is one time that a message came to the gateway. Of the pointers, nil means that nobody can tell.
 type Passage struct {
-	At         time.Time
-	Tenant     bool // it had the right tenant secret
-	OriginalTo bool // it had X-Gm-Original-To
-	Scanned    bool // it had a good loop secret already
+	At         time.Time `json:"at"`
+	ID         string    `json:"id,omitempty"`         // of the message at the gateway
+	MessageID  string    `json:"message-id,omitempty"` // if it is not the one of the ProbeMail
+	Node       string    `json:"node,omitempty"`       // of the gateway
+	Tenant     *bool     `json:"tenant,omitempty"`     // it had the right tenant secret
+	OriginalTo *bool     `json:"original-to,omitempty"`
+	Scanned    bool      `json:"scanned,omitempty"` // it had a good loop secret already
+	Class      string    `json:"class,omitempty"`   // clean, spam, malicious or unknown
+	Action     string    `json:"action,omitempty"`  // deliver, tag, defer, hold or reject
+	Hop        string    `json:"hop,omitempty"`     // where it went on to, and what was said there
+	Reply      string    `json:"reply,omitempty"`   // to whoever sent it
+	Queued     bool      `json:"queued,omitempty"`  // it waits for its next hop
+}
+
+// String is one line about a passage.
+func (p Passage) String() string {
+	words := []string{"at the gateway " + p.At.UTC().Format(time.RFC3339)}
+	add := func(word, text string) {
+		if text != "" {
+			words = append(words, word+oneLine(text, 200))
+		}
+	}
+	add("as ", p.ID)
+	add("on ", p.Node)
+	add("judged ", p.Class)
+	add("action ", p.Action)
+	if p.Queued {
+		words = append(words, "queued")
+	}
+	add("next hop ", p.Hop)
+	add("answered ", p.Reply)
+	return strings.Join(words, ", ")
 }
 
 // A Looker finds a delivered message by its Message-ID: every copy in the mailbox, also in Spam and Trash.
@@ -76,12 +113,15 @@ type Copy struct {
 
 // A Probe is what became of one of P1 to P7.
 type Probe struct {
-	ID     string        `json:"id"`
-	Title  string        `json:"title"`
-	State  State         `json:"state"` // right, wrong or unknown
-	Detail string        `json:"detail,omitempty"`
-	Do     string        `json:"do,omitempty"` // what to do when it is wrong
-	Took   time.Duration `json:"took,omitempty"`
+	ID        string        `json:"id"`
+	Title     string        `json:"title"`
+	State     State         `json:"state"` // right, wrong or unknown
+	Detail    string        `json:"detail,omitempty"`
+	Do        string        `json:"do,omitempty"` // what to do when it is wrong, or what a person can look at
+	Took      time.Duration `json:"took,omitempty"`
+	MessageID string        `json:"message-id,omitempty"`
+	Passages  []Passage     `json:"passages,omitempty"`
+	Labels    []string      `json:"labels,omitempty"` // of Gmail, where it ended
 }
 
 // flight is one message on its way.
@@ -91,44 +131,35 @@ type flight struct {
 	sent    error
 	passes  []Passage
 	copies  []Copy
-	err     error
+	err     error // of the gateway
+	unseen  error // why nobody can look into the mailbox; nil: somebody did
 }
 
 // shot is one probe with its message.
 type shot struct {
 	Probe
 	flight *flight
-	judge  func(*flight) (State, string)
+	judge  func(*flight) outcome
 }
 
-// probe sends all and waits until all are right or the time is over.
+// probe sends all and waits until nothing is open any more or the time is over.
 func (t *Tenant) probe(ctx context.Context) ([]Probe, error) {
 	x := t.Probes
-	if x.Send == nil || x.Gateway == nil || !isAddress(x.Mailbox) {
-		return nil, errors.New("gworkspace: probes need a mailbox, and something to send and to ask the gateway with")
-	}
-	if x.Look == nil && t.Client == nil {
-		return nil, errors.New("gworkspace: probes need a client, or something else to look into the mailbox with")
+	if x.Send == nil || !isAddress(x.Mailbox) {
+		return nil, errors.New("gworkspace: probes need a mailbox and something to send with")
 	}
 	start := time.Now()
-	within, every := x.Within, x.Every
-	if within <= 0 {
-		within = 15 * time.Minute
-	}
-	if every <= 0 {
-		every = 20 * time.Second
-	}
-	p1 := t.probeHost(ctx)
+	within, every := cmp.Or(max(x.Within, 0), 15*time.Minute), cmp.Or(max(x.Every, 0), 20*time.Second)
 	shots := t.shots()
 	flights := flightsOf(shots)
 	for _, f := range flights {
 		f.sent = x.Send.Send(ctx, f.mail)
 	}
-	if t.Progress != nil {
+	if t.Progress != nil && len(flights) > 0 {
 		t.Progress(fmt.Sprintf("waiting for %d messages to come through the gateway to %s", len(flights), x.Mailbox), start.Add(within))
 	}
 	for deadline, calm := start.Add(within), 0; calm < 2; {
-		if t.lookAll(ctx, flights); !allRight(shots) {
+		if t.lookAll(ctx, flights); anyOpen(shots) {
 			calm = 0
 		} else {
 			calm++ // once more: a second copy or passage comes later
@@ -142,35 +173,34 @@ func (t *Tenant) probe(ctx context.Context) ([]Probe, error) {
 			}
 		}
 	}
-	out := p1
+	var out []Probe
 	for _, s := range shots {
-		s.State, s.Detail = s.judge(s.flight)
-		s.Took = time.Since(start)
-		if s.State != Wrong {
-			s.Do = ""
-		}
-		out = append(out, s.Probe)
+		out = append(out, s.result(start))
 	}
-	return merge(out), ctx.Err()
+	return merge(append(out, t.unsent()...)), ctx.Err()
 }
 
-// probeHost is P1.
-func (t *Tenant) probeHost(ctx context.Context) []Probe {
-	if t.Profile.Mode != Reroute {
-		return nil
+// result is what a probe came to.
+func (s *shot) result(start time.Time) Probe {
+	o, f := s.judge(s.flight), s.flight
+	p := s.Probe
+	p.State, p.Detail, p.Took = o.state, oneLine(o.text, 600), time.Since(start)
+	p.MessageID, p.Passages = f.mail.MessageID, f.passes
+	if len(f.passes) > 0 {
+		p.MessageID = first(f.passes[0].MessageID, p.MessageID)
 	}
-	check := t.Probes.CheckHost
-	if check == nil {
-		check = CheckSMTPHost
+	for _, c := range f.copies {
+		p.Labels = append(p.Labels, c.Labels...)
 	}
-	p := Probe{ID: "P1", Title: "The host answers with TLS and a valid certificate", State: Right}
-	for _, r := range t.Profile.regions() {
-		if err := check(ctx, r.SmartHost, r.port()); err != nil {
-			p.State, p.Detail = Wrong, fmt.Sprintf("%s port %d: %s", r.SmartHost, r.port(), oneLine(err.Error(), 300))
-			p.Do = "renew the certificate, or name the host that it is for: Google sends to no other"
-		}
+	switch {
+	case o.state == Right:
+		p.Do = ""
+	case o.do != "":
+		p.Do = o.do
+	case o.state == Unknown:
+		p.Do = ""
 	}
-	return []Probe{p}
+	return p
 }
 
 // flightsOf lists the messages, of which two probes may share one.
@@ -187,171 +217,98 @@ func flightsOf(shots []*shot) []*flight {
 // lookAll looks at both ends for all messages.
 func (t *Tenant) lookAll(ctx context.Context, flights []*flight) {
 	look := t.Probes.Look
-	if look == nil {
+	if look == nil && t.Client != nil {
 		look = t.Client
 	}
 	for _, f := range flights {
-		if f.sent != nil {
+		if f.sent != nil || t.Probes.Gateway == nil {
 			continue
 		}
-		if f.passes, f.err = t.Probes.Gateway.Passages(ctx, f.mail.MessageID); f.err == nil && f.mailbox != "" {
-			f.copies, f.err = look.Look(ctx, f.mailbox, f.mail.MessageID)
+		if f.passes, f.err = t.Probes.Gateway.Passages(ctx, f.mail); f.err != nil || f.mailbox == "" {
+			continue
 		}
+		if look == nil {
+			f.unseen = errNoLook
+			continue
+		}
+		id := f.mail.MessageID
+		if len(f.passes) > 0 {
+			id = first(f.passes[0].MessageID, id)
+		}
+		f.copies, f.unseen = look.Look(ctx, f.mailbox, id)
 	}
 }
 
-// allRight says whether no probe has anything left to wait for.
-func allRight(shots []*shot) bool {
-	for _, s := range shots {
-		if state, _ := s.judge(s.flight); state != Right {
-			return false
-		}
-	}
-	return true
+// errNoLook is why a mailbox was not looked into.
+var errNoLook = errors.New("no access to the mailbox was given")
+
+// anyOpen says whether time may change something.
+func anyOpen(shots []*shot) bool {
+	return slices.ContainsFunc(shots, func(s *shot) bool { return s.judge(s.flight).open })
 }
 
-// shots are the messages of P2 to P7.
+// shots are the messages of P2 to P7. Without a witness there is P3 alone.
 func (t *Tenant) shots() []*shot {
 	p, x := t.Profile, t.Probes
 	var out []*shot
-	add := func(id, title, do string, m ProbeMail, mailbox string, judge func(*flight) (State, string)) *flight {
-		m.MessageID = "<probe-" + strings.ToLower(rand.Text()) + "@" + p.Domains[0] + ">"
+	add := func(id, title, do string, m ProbeMail, mailbox string, judge func(*flight) outcome) *flight {
+		token := strings.ToLower(rand.Text())
+		m.Probe, m.MessageID, m.Subject = id, "<probe-"+token+"@"+p.Domains[0]+">", p.product()+" probe "+id+" "+token
 		f := &flight{mail: m, mailbox: mailbox}
 		out = append(out, &shot{Probe: Probe{ID: id, Title: title, Do: do}, flight: f, judge: judge})
 		return f
 	}
-	clean := add("P2", "Mail from outside comes to the gateway", "look at the rule, its organizational unit and whether a day has passed", ProbeMail{To: x.Mailbox}, x.Mailbox, t.judgeArrival)
-	out = append(out, &shot{Probe: Probe{ID: "P4", Title: "Clean mail comes back to the inbox, once", Do: "look at the inbound gateway setting, and at comprehensive mail storage"}, flight: clean, judge: t.judgeReturn})
-	add("P3", "Mail sent to Google directly", "", ProbeMail{To: x.Mailbox, Direct: true}, "", t.judgeDirect)
-	add("P5", "Tagged mail comes to Spam", "look at the addresses and the regexp of the inbound gateway setting", ProbeMail{To: x.Mailbox, Spam: true}, x.Mailbox, judgeSpam)
+	add("P3", titleP3, t.doP3(), ProbeMail{To: x.Mailbox, Direct: true}, "", t.judgeDirect)
+	if x.Gateway == nil {
+		return out
+	}
+	clean := add("P2", titleP2, "look at the rule, its organizational unit and whether a day has passed", ProbeMail{To: x.Mailbox}, x.Mailbox, t.judgeArrival)
+	out = append(out, &shot{Probe: Probe{ID: "P4", Title: titleP4, Do: "look at the inbound gateway setting, and at comprehensive mail storage"}, flight: clean, judge: t.judgeReturn})
+	add("P5", titleP5, "look at the addresses and the regexp of the inbound gateway setting", ProbeMail{To: x.Mailbox, Spam: true}, x.Mailbox, t.judgeSpam)
 	forged := rand.Text()
-	add("P6", "Forged headers are stripped and the message is scanned", "keep the gateway from taking its own headers from strangers", ProbeMail{To: x.Mailbox,
+	add("P6", titleP6, "keep the gateway from taking its own headers from strangers", ProbeMail{To: x.Mailbox,
 		Header: []Value{{p.Headers.token(), forged}, {p.Headers.tenant(), forged}, {p.Headers.spam(), "FAIL"}, {p.Headers.id(), forged}}}, x.Mailbox,
-		func(f *flight) (State, string) { return t.judgeForged(f, forged) })
+		func(f *flight) outcome { return t.judgeForged(f, forged) })
 	for _, a := range []struct {
 		what, to string
 		want     bool
 	}{{"a group", x.Group, !p.SkipGroups}, {"an alias", x.Alias, true}, {"an unrecognized address", x.Unrecognized, !p.SkipUnrecognized}, {"a suspended user", x.Suspended, false}} {
 		if a.to != "" {
-			add("P7", "Mail to "+a.what, "look at the account types of the rule", ProbeMail{To: a.to}, "", func(f *flight) (State, string) { return judgeKind(f, a.want) })
+			add("P7", "Mail to "+a.what, "look at the account types of the rule", ProbeMail{To: a.to}, "", func(f *flight) outcome { return judgeKind(f, a.want) })
 		}
 	}
 	return out
 }
 
-// trouble judges what kept a probe from being looked at.
-func trouble(f *flight) (State, string, bool) {
-	switch {
-	case errors.Is(f.sent, ErrRefused):
-		return Wrong, "the message was refused: " + oneLine(f.sent.Error(), 300), true
-	case f.sent != nil:
-		return Unknown, "the message was not sent: " + oneLine(f.sent.Error(), 300), true
-	case f.err != nil:
-		return Unknown, oneLine(f.err.Error(), 300), true
-	}
-	return "", "", false
-}
+// The titles of the probes.
+const (
+	titleP1 = "The host answers with TLS and a valid certificate"
+	titleP2 = "Mail from outside comes to the gateway"
+	titleP3 = "Mail sent to Google directly"
+	titleP4 = "Clean mail comes back to the inbox, once"
+	titleP5 = "Tagged mail comes to Spam"
+	titleP6 = "Forged headers are stripped and the message is scanned"
+	titleP7 = "Mail to a group, an alias, an unrecognized address, a suspended user"
+)
 
-func (t *Tenant) judgeArrival(f *flight) (State, string) {
-	if s, d, bad := trouble(f); bad {
-		return s, d
+// unsent are the probes that nobody could have looked at.
+func (t *Tenant) unsent() []Probe {
+	x := t.Probes
+	var out []Probe
+	add := func(id, title, why string) {
+		out = append(out, Probe{ID: id, Title: title, State: Unknown, Detail: "not checked: " + why})
 	}
-	switch {
-	case len(f.passes) == 0 && len(f.copies) > 0:
-		return Wrong, "it was delivered past the gateway"
-	case len(f.passes) == 0:
-		return Wrong, "it did not come to the gateway"
-	case t.Profile.Mode != Reroute:
-		return Right, ""
-	case !f.passes[0].Tenant:
-		return Wrong, "it came without the tenant's header: look at the custom header of the rule"
-	case f.passes[0].Scanned:
-		return Wrong, "it came with the loop header already"
-	case !f.passes[0].OriginalTo:
-		return Wrong, "it came without X-Gm-Original-To: tick it in the rule"
+	if x.Gateway == nil {
+		why := first(x.Unwatched, "nobody can look into the ledger of the gateway")
+		for _, p := range []struct{ id, title string }{{"P2", titleP2}, {"P4", titleP4}, {"P5", titleP5}, {"P6", titleP6}, {"P7", titleP7}} {
+			add(p.id, p.title, why)
+		}
+		return out
 	}
-	return Right, ""
-}
-
-func (t *Tenant) judgeReturn(f *flight) (State, string) {
-	if s, d, bad := trouble(f); bad {
-		return s, d
+	if x.Group == "" && x.Alias == "" && x.Unrecognized == "" && x.Suspended == "" {
+		add("P7", titleP7, "no such addresses were named")
 	}
-	switch {
-	case len(f.copies) == 0:
-		return Wrong, "it was not delivered"
-	case len(f.passes) > 1:
-		return Wrong, fmt.Sprintf("it passed the gateway %d times: the rule does not see the loop secret", len(f.passes))
-	case len(f.copies) > 1:
-		return Wrong, fmt.Sprintf("%d copies were delivered", len(f.copies))
-	case slices.Contains(f.copies[0].Labels, "SPAM"):
-		return Wrong, "clean mail went to Spam: the addresses of the gateway are not trusted, or not yet"
-	case !slices.Contains(f.copies[0].Labels, "INBOX"):
-		return Wrong, "it is not in the inbox but in " + strings.Join(f.copies[0].Labels, " ")
-	}
-	return Right, oneLine(strings.Join(f.copies[0].Header.Values("Authentication-Results"), " | "), 300)
-}
-
-// judgeDirect is P3: in mode Reroute, and before the MX records moved, Google has to take it.
-func (t *Tenant) judgeDirect(f *flight) (State, string) {
-	lock := t.Profile.Mode == MXFirst && t.Profile.MXMoved
-	switch {
-	case errors.Is(f.sent, ErrRefused) && lock:
-		return Right, ""
-	case errors.Is(f.sent, ErrRefused):
-		return Wrong, "Google refuses mail from the internet: " + oneLine(f.sent.Error(), 300)
-	case f.sent != nil:
-		return Unknown, "the message was not sent: " + oneLine(f.sent.Error(), 300)
-	case lock:
-		return Wrong, "Google takes mail past the gateway"
-	}
-	return Right, ""
-}
-
-func judgeSpam(f *flight) (State, string) {
-	if s, d, bad := trouble(f); bad {
-		return s, d
-	}
-	switch {
-	case len(f.copies) == 0:
-		return Wrong, "it was not delivered"
-	case !slices.Contains(f.copies[0].Labels, "SPAM"):
-		return Wrong, "it is not in Spam but in " + strings.Join(f.copies[0].Labels, " ")
-	}
-	return Right, ""
-}
-
-func (t *Tenant) judgeForged(f *flight, forged string) (State, string) {
-	if s, d, bad := trouble(f); bad {
-		return s, d
-	}
-	switch {
-	case len(f.passes) == 0:
-		return Wrong, "it did not come to the gateway: the rule takes a forged header for a good one"
-	case len(f.copies) == 0:
-		return Wrong, "it was not delivered"
-	case slices.Contains(f.copies[0].Header.Values(t.Profile.Headers.id()), forged):
-		return Wrong, "the forged id header is still there"
-	case slices.Contains(f.copies[0].Labels, "SPAM"):
-		return Wrong, "the forged spam header had effect"
-	}
-	return Right, ""
-}
-
-func judgeKind(f *flight, want bool) (State, string) {
-	if errors.Is(f.sent, ErrRefused) && !want {
-		return Right, ""
-	}
-	if s, d, bad := trouble(f); bad {
-		return s, d
-	}
-	switch {
-	case want && len(f.passes) == 0:
-		return Wrong, "mail to " + f.mail.To + " did not come to the gateway"
-	case !want && len(f.passes) > 0:
-		return Wrong, "mail to " + f.mail.To + " came to the gateway, which was not wanted"
-	}
-	return Right, ""
+	return out
 }
 
 // merge makes one probe of those with the same id.
@@ -369,6 +326,7 @@ func merge(all []Probe) []Probe {
 		out[i].Title += "; " + strings.ToLower(p.Title[:1]) + p.Title[1:]
 		out[i].Detail = strings.Trim(out[i].Detail+"; "+p.Detail, "; ")
 		out[i].Do = first(out[i].Do, p.Do)
+		out[i].Passages = slices.Concat(out[i].Passages, p.Passages)
 	}
 	slices.SortStableFunc(out, func(a, b Probe) int { return strings.Compare(a.ID, b.ID) })
 	return out

@@ -24,9 +24,9 @@ type world struct {
 	mu   sync.Mutex
 	sent map[string]gworkspace.ProbeMail
 
-	noRule, noTenant, noOriginalTo, loops, untrusted, twice, lock, keepsForged, forgedWorks, onlyUsers, down bool
-	delay                                                                                                    time.Duration
-	began                                                                                                    time.Time
+	noRule, noTenant, noOriginalTo, loops, untrusted, twice, lock, keepsForged, keepsSpam, forgedWorks, onlyUsers, down, noSecret, scanned, holds bool
+	delay                                                                                                                                         time.Duration
+	began                                                                                                                                         time.Time
 }
 
 func (w *world) Send(_ context.Context, m gworkspace.ProbeMail) error {
@@ -51,14 +51,26 @@ func forged(m gworkspace.ProbeMail) bool {
 
 func (w *world) early() bool { return time.Since(w.began) < w.delay }
 
-func (w *world) Passages(_ context.Context, id string) ([]gworkspace.Passage, error) {
+func (w *world) Passages(_ context.Context, m gworkspace.ProbeMail) ([]gworkspace.Passage, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	m, ok := w.sent[id]
+	_, ok := w.sent[m.MessageID]
 	if !ok || w.early() || w.noRule || w.forgedWorks && forged(m) || w.onlyUsers && m.To == "group@ex.net" {
 		return nil, nil
 	}
-	p := gworkspace.Passage{Tenant: !w.noTenant, OriginalTo: !w.noOriginalTo}
+	p := gworkspace.Passage{ID: "7q2k", Class: "clean", Action: "deliver", Scanned: w.scanned}
+	if m.Spam && !w.holds {
+		p.Class, p.Action = "spam", "tag"
+	}
+	if m.Spam && w.holds {
+		p.Class, p.Action = "spam", "hold"
+	}
+	if !w.noSecret {
+		p.Tenant = new(!w.noTenant)
+	}
+	if w.noOriginalTo {
+		p.OriginalTo = new(false)
+	}
 	if w.loops {
 		return []gworkspace.Passage{p, p, p}, nil
 	}
@@ -77,7 +89,7 @@ func (w *world) Look(_ context.Context, _, id string) ([]gworkspace.Copy, error)
 		c.Labels = []string{"SPAM"}
 	}
 	for _, v := range m.Header {
-		if w.keepsForged && strings.HasSuffix(v.Name, "-Id") {
+		if w.keepsForged && strings.HasSuffix(v.Name, "-Id") || w.keepsSpam && strings.HasSuffix(v.Name, "-Spam") {
 			c.Header.Add(v.Name, v.Value)
 		}
 	}
@@ -94,30 +106,36 @@ func TestProbes(t *testing.T) {
 		name   string
 		change func(w *world)
 		host   error
-		mx     bool     // mode MXFirst, moved
-		wrong  []string // the probes
-		other  gworkspace.State
-		step   string // a step whose state follows
+		mx     bool             // mode MXFirst, moved
+		wrong  []string         // the probes
+		maybe  []string         // those that stay unknown
+		other  gworkspace.State // of the rest
+		step   string           // a step whose state follows
 		state  gworkspace.State
 	}{
-		{"all is well", func(w *world) {}, nil, false, nil, gworkspace.Right, "host", gworkspace.Right},
-		{"all is well", func(w *world) {}, nil, false, nil, gworkspace.Right, "inbound-gateway", gworkspace.Right},
-		{"late", func(w *world) { w.delay = 10 * time.Minute }, nil, false, nil, gworkspace.Right, "host", gworkspace.Right},
-		{"too late", func(w *world) { w.delay = time.Hour }, nil, false, []string{"P2", "P4", "P5", "P6", "P7"}, gworkspace.Right, "host", gworkspace.Wrong},
-		{"certificate", func(w *world) {}, errors.New("certificate has expired"), false, []string{"P1"}, gworkspace.Right, "host", gworkspace.Wrong},
-		{"no rule", func(w *world) { w.noRule = true }, nil, false, []string{"P2", "P6", "P7"}, gworkspace.Right, "host", gworkspace.Wrong},
-		{"no tenant header", func(w *world) { w.noTenant = true }, nil, false, []string{"P2"}, gworkspace.Right, "", ""},
-		{"no original recipient", func(w *world) { w.noOriginalTo = true }, nil, false, []string{"P2"}, gworkspace.Right, "", ""},
-		{"a loop", func(w *world) { w.loops = true }, nil, false, []string{"P4"}, gworkspace.Right, "inbound-gateway", gworkspace.Wrong},
-		{"untrusted gateway", func(w *world) { w.untrusted = true }, nil, false, []string{"P4", "P5", "P6"}, gworkspace.Right, "inbound-gateway", gworkspace.Wrong},
-		{"two copies", func(w *world) { w.twice = true }, nil, false, []string{"P4"}, gworkspace.Right, "", ""},
-		{"reject ticked in reroute", func(w *world) { w.lock = true }, nil, false, []string{"P3"}, gworkspace.Right, "inbound-gateway", gworkspace.Wrong},
-		{"forged header stays", func(w *world) { w.keepsForged = true }, nil, false, []string{"P6"}, gworkspace.Right, "", ""},
-		{"forged header works", func(w *world) { w.forgedWorks = true }, nil, false, []string{"P6"}, gworkspace.Right, "", ""},
-		{"groups left out", func(w *world) { w.onlyUsers = true }, nil, false, []string{"P7"}, gworkspace.Right, "", ""},
-		{"nothing can be sent", func(w *world) { w.down = true }, nil, false, nil, gworkspace.Unknown, "host", gworkspace.Unknown},
-		{"MX first, locked", func(w *world) { w.lock = true }, nil, true, nil, gworkspace.Right, "inbound-gateway.reject", gworkspace.Right},
-		{"MX first, open", func(w *world) {}, nil, true, []string{"P3"}, gworkspace.Right, "inbound-gateway.reject", gworkspace.Wrong},
+		{"all is well", func(w *world) {}, nil, false, nil, nil, gworkspace.Right, "host", gworkspace.Right},
+		{"all is well", func(w *world) {}, nil, false, nil, nil, gworkspace.Right, "inbound-gateway", gworkspace.Right},
+		{"late", func(w *world) { w.delay = 10 * time.Minute }, nil, false, nil, nil, gworkspace.Right, "host", gworkspace.Right},
+		{"too late", func(w *world) { w.delay = time.Hour }, nil, false, []string{"P2", "P6", "P7"}, []string{"P4", "P5"}, gworkspace.Right, "host", gworkspace.Wrong},
+		{"certificate", func(w *world) {}, errors.New("certificate has expired"), false, []string{"P1"}, nil, gworkspace.Right, "host", gworkspace.Wrong},
+		{"no rule", func(w *world) { w.noRule = true }, nil, false, []string{"P2", "P6", "P7"}, []string{"P4", "P5"}, gworkspace.Right, "host", gworkspace.Wrong},
+		{"no tenant header", func(w *world) { w.noTenant = true }, nil, false, []string{"P2"}, nil, gworkspace.Right, "", ""},
+		{"no original recipient", func(w *world) { w.noOriginalTo = true }, nil, false, []string{"P2"}, nil, gworkspace.Right, "", ""},
+		{"a loop", func(w *world) { w.loops = true }, nil, false, []string{"P4"}, nil, gworkspace.Right, "inbound-gateway", gworkspace.Wrong},
+		{"untrusted gateway", func(w *world) { w.untrusted = true }, nil, false, []string{"P4", "P5", "P6"}, nil, gworkspace.Right, "inbound-gateway", gworkspace.Wrong},
+		{"two copies", func(w *world) { w.twice = true }, nil, false, []string{"P4"}, nil, gworkspace.Right, "", ""},
+		{"reject ticked in reroute", func(w *world) { w.lock = true }, nil, false, []string{"P3"}, nil, gworkspace.Right, "inbound-gateway", gworkspace.Wrong},
+		{"forged header stays", func(w *world) { w.keepsForged = true }, nil, false, []string{"P6"}, nil, gworkspace.Right, "", ""},
+		{"forged header works", func(w *world) { w.forgedWorks = true }, nil, false, []string{"P6"}, nil, gworkspace.Right, "", ""},
+		{"groups left out", func(w *world) { w.onlyUsers = true }, nil, false, []string{"P7"}, nil, gworkspace.Right, "", ""},
+		{"the gateway knows no secret", func(w *world) { w.noSecret = true }, nil, false, nil, []string{"P2"}, gworkspace.Right, "host", gworkspace.Unknown},
+		{"a good loop secret from outside", func(w *world) { w.scanned = true }, nil, false, []string{"P2", "P6"}, nil, gworkspace.Right, "host", gworkspace.Wrong},
+		{"spam is held", func(w *world) { w.holds = true }, nil, false, nil, []string{"P5"}, gworkspace.Right, "inbound-gateway", gworkspace.Unknown},
+		{"forged spam header stays", func(w *world) { w.keepsSpam = true }, nil, false, []string{"P6"}, nil, gworkspace.Right, "", ""},
+		{"the host cannot be reached from here", func(w *world) {}, gworkspace.ErrUnreached, false, nil, []string{"P1"}, gworkspace.Right, "host", gworkspace.Right},
+		{"nothing can be sent", func(w *world) { w.down = true }, nil, false, nil, nil, gworkspace.Unknown, "host", gworkspace.Unknown},
+		{"MX first, locked", func(w *world) { w.lock = true }, nil, true, nil, nil, gworkspace.Right, "inbound-gateway.reject", gworkspace.Right},
+		{"MX first, open", func(w *world) {}, nil, true, []string{"P3"}, nil, gworkspace.Right, "inbound-gateway.reject", gworkspace.Wrong},
 	} {
 		t.Run(c.name+" "+c.step, func(t *testing.T) {
 			t.Parallel()
@@ -125,8 +143,8 @@ func TestProbes(t *testing.T) {
 				w := &world{sent: map[string]gworkspace.ProbeMail{}, began: time.Now()}
 				c.change(w)
 				p := reroute()
-				tenant := &gworkspace.Tenant{Profile: p, LookupMX: googleMX, Probes: &gworkspace.Probes{Mailbox: "pilot@ex.net", Send: w, Gateway: w, Look: w,
-					CheckHost: func(context.Context, string, int) error { return c.host }, Group: "group@ex.net", Alias: "alias@ex.net", Suspended: "gone@ex.net"}}
+				tenant := &gworkspace.Tenant{Profile: p, LookupMX: googleMX, CheckHost: func(context.Context, string, int) error { return c.host }}
+				tenant.Probes = &gworkspace.Probes{Mailbox: "pilot@ex.net", Send: w, Gateway: w, Look: w, Group: "group@ex.net", Alias: "alias@ex.net", Suspended: "gone@ex.net"}
 				want := slices.Clone(all)
 				if c.mx {
 					tenant.Profile = mxFirst()
@@ -149,6 +167,8 @@ func TestProbes(t *testing.T) {
 					switch {
 					case slices.Contains(c.wrong, x.ID):
 						state = gworkspace.Wrong
+					case slices.Contains(c.maybe, x.ID):
+						state = gworkspace.Unknown
 					case x.ID != "P1":
 						state = c.other
 					}
@@ -176,7 +196,8 @@ func TestProbeByGmail(t *testing.T) {
 		server.AddUser(gworkspacetest.User{Email: "pilot@ex.net"})
 		w := &world{sent: map[string]gworkspace.ProbeMail{}, began: time.Now()}
 		tenant := tenantOf(t, server, reroute())
-		tenant.Probes = &gworkspace.Probes{Mailbox: "pilot@ex.net", Gateway: w, CheckHost: func(context.Context, string, int) error { return nil },
+		tenant.CheckHost = func(context.Context, string, int) error { return nil }
+		tenant.Probes = &gworkspace.Probes{Mailbox: "pilot@ex.net", Gateway: w,
 			Send: senderFunc(func(ctx context.Context, m gworkspace.ProbeMail) error {
 				label := "INBOX"
 				if m.Spam {

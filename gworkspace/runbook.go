@@ -12,6 +12,7 @@ type Guide struct {
 	Before []string `json:"before"` // what to have at hand
 	Steps  []Step   `json:"steps"`  // in order, each with its Console
 	Back   []Step   `json:"back"`   // the way out, in order
+	Probes []ByHand `json:"probes"` // how to see that it works, where no program does
 }
 
 // Runbook writes the settings of a profile as instructions. With secrets every value can be pasted, and the
@@ -31,7 +32,10 @@ func Runbook(p *Profile, s *Secrets) (*Guide, error) {
 			"Write down every value before changing it: the way back needs it.",
 			"The names have to be pasted exactly as they stand here, without blanks around them: they are how the settings are found again.",
 			"Take the steps in order, and wait where it says so: a change takes up to 24 hours."},
-		Steps: p.settings(s), Back: p.back(),
+		Steps: p.settings(s), Back: p.back(), Probes: p.byHand(),
+	}
+	if p.Mode == Reroute {
+		g.Before = append(g.Before, "The settings in front of the rule can be made in one sitting. It is before the rule that their time has to be over.")
 	}
 	if s == nil && p.Mode == Reroute {
 		g.Before = append(g.Before, "The loop secret and the tenant secret, from whoever runs the gateway. They stand in no document.")
@@ -50,6 +54,12 @@ func (g *Guide) Markdown() string {
 		fmt.Fprintf(&b, "- %s\n", s)
 	}
 	guideSteps(&b, g.Steps)
+	if len(g.Probes) > 0 {
+		b.WriteString("\n## How to see that it works\n")
+	}
+	for _, x := range g.Probes {
+		x.markdown(&b)
+	}
 	b.WriteString("\n## The way out\n")
 	guideSteps(&b, g.Back)
 	return b.String()
@@ -72,7 +82,10 @@ func guideSteps(b *strings.Builder, steps []Step) {
 			b.WriteString("\n")
 		}
 		for _, line := range []struct{ name, text string }{{"Checked by", s.Check}, {"Wait", s.Wait}, {"Undo", s.Undo}} {
-			if line.text != "" {
+			switch {
+			case strings.Contains(line.text, "\n"): // commands
+				fmt.Fprintf(b, "\n**%s:**\n\n```\n%s\n```\n", line.name, strings.ReplaceAll(line.text, "`", "'"))
+			case line.text != "":
 				fmt.Fprintf(b, "\n**%s:** %s.\n", line.name, strings.TrimSuffix(line.text, "."))
 			}
 		}

@@ -1,6 +1,8 @@
 package gworkspace
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -76,9 +78,12 @@ func (p *Profile) accessStep() Step {
 		Undo:   "Delete the entry, as the last step in the console.",
 		Limits: scopeLimits,
 		Console: &Console{Path: pathDelegation + " > Add new", Link: linkDelegation,
-			Values: []Value{{"Client ID", p.Access.ClientID}, {"OAuth scopes (comma-delimited)", strings.Join(readScopes, ",")}},
+			Values: []Value{{"Client ID", p.Access.ClientID}, {"OAuth scopes (comma-delimited)", strings.Join(readScopes, ",")}, enableAPIs},
 			Expect: fmt.Sprintf("The list shows the client %s with %d scopes.", p.Access.ClientID, len(readScopes))}}
 }
+
+// enableAPIs is done where the service account was made. Without it each request is refused, whatever the scopes.
+var enableAPIs = Value{"Before, in the Cloud Shell of the project of the service account", "gcloud services enable cloudidentity.googleapis.com admin.googleapis.com gmail.googleapis.com"}
 
 var scopeLimits = []string{
 	"Scopes count by exact text. A wider scope does not stand for a narrower one.",
@@ -99,7 +104,7 @@ func (p *Profile) remediationStep() Step {
 		Why: "A message that turns out to be malicious after delivery is moved to the trash of everybody who got it.", Risk: risk,
 		Roles: []string{roleSuper}, Wait: waitDay, Check: "A token is asked for with each of the scopes.", Undo: "Delete the entry.", Limits: scopeLimits,
 		Console: &Console{Path: pathDelegation + " > Add new", Link: linkDelegation,
-			Values: []Value{{"Client ID", r.ClientID}, {"OAuth scopes (comma-delimited)", strings.Join(scopes, ",")}},
+			Values: []Value{{"Client ID", r.ClientID}, {"OAuth scopes (comma-delimited)", strings.Join(scopes, ",")}, enableAPIs},
 			Expect: fmt.Sprintf("The list shows the client %s with these scopes.", r.ClientID)}}
 }
 
@@ -128,7 +133,7 @@ func (p *Profile) hostStep() Step {
 			Value{"Secondary: host name", rs[1].SmartHost}, Value{"Secondary: port", strconv.Itoa(rs[1].port())}, Value{"Secondary: load %", "100"})
 	}
 	values = append(values, Value{"Perform MX lookup on host", "off"}, Value{"Require mail to be transmitted via a secure (TLS) connection", "on"},
-		Value{"Require CA signed certificate", "on"}, Value{"Validate certificate hostname", "on"}, Value{"Test TLS connection", "press it"})
+		Value{"Require CA signed certificate", "on"}, Value{"Validate certificate hostname", "on"}, Value{"Then press", "Test TLS connection"})
 	return Step{ID: idHost, Title: "Add the host of the gateway", Object: "mail route " + p.hostName(), Verb: VerbCreate,
 		Why: "The rule that comes later sends mail there.", Needs: []string{idAccess}, Roles: []string{roleSettings}, Wait: waitDay,
 		Check:  "No API shows hosts. The audit log (EMAIL_ROUTE) says that it was made, probe P1 that the host answers with a valid certificate, probe P2 that mail gets there.",
@@ -139,9 +144,9 @@ func (p *Profile) hostStep() Step {
 }
 
 func (p *Profile) gatewayStep() Step {
-	reject := "off, and it stays off: mail from the internet still comes in at Google directly, this would refuse all of it"
+	reject := "\"" + labelReject + "\" stays off for good in this mode: mail from the internet comes in at Google directly, it would refuse all of it."
 	if p.Mode == MXFirst {
-		reject = "off for now: a later step turns it on"
+		reject = "\"" + labelReject + "\" stays off for now: a later step turns it on."
 	}
 	trust := "off"
 	if p.TrustVerdict {
@@ -153,11 +158,11 @@ func (p *Profile) gatewayStep() Step {
 		Needs: []string{idAccess, idHost}, Roles: []string{roleSettings}, Wait: waitDay,
 		Check: "No API shows this setting. The audit log says who changed it, probe P4 that clean mail gets to the inbox, probe P5 that tagged mail gets to Spam.",
 		Undo:  "Clear the header regexp if it is ours and remove these addresses alone.",
-		Limits: []string{"The top organizational unit only. Public addresses only.", "An address that also stands in the email allowlist has no effect there.",
+		Limits: []string{reject, "The top organizational unit only. Public addresses only.", "An address that also stands in the email allowlist has no effect there.",
 			"If another header regexp stands there, join both: (theirs)|(ours)."},
 		Console: &Console{Path: pathSpam + " > Inbound gateway > Edit (top organizational unit)", Link: linkSpam,
 			Values: []Value{{"Enable", "on"}, {"Gateway IPs > Add", strings.Join(p.egress(), "\n")}, {"Automatically detect external IP (recommended)", "on"},
-				{labelReject, reject}, {"Require TLS for connections from the email gateways listed above", "on"},
+				{labelReject, "off"}, {"Require TLS for connections from the email gateways listed above", "on"},
 				{"Message is considered spam if the following header regexp matches", "on"}, {"Regexp", p.spamPattern()},
 				{"Message is spam if regexp matches", "selected"},
 				{"Disable Gmail spam evaluation on mail from this gateway; only use header value", trust}},
@@ -186,7 +191,7 @@ func (p *Profile) ruleStep(s *Secrets) Step {
 	values = append(values, Value{"If the above expressions match, do the following", "Modify message"},
 		Value{"Headers > Add X-Gm-Original-To header", "on"}, Value{"Headers > Add X-Gm-Spam and X-Gm-Phishy headers", "on"},
 		Value{"Headers > Add custom headers > Header key", p.Headers.tenant()}, Value{"Headers > Add custom headers > Header value", s.tenant()},
-		Value{"Route > Change route", "on: " + p.hostName()}, Value{"Route > Also reroute spam", spam},
+		Value{"Route > Change route", "on"}, Value{"Route > Change route > the list below", p.hostName()}, Value{"Route > Also reroute spam", spam},
 		Value{"Envelope recipient > Change envelope recipient", "off"}, Value{"Spam > Bypass spam filter for this message", "off"},
 		Value{"Attachments > Remove attachments from message", "off"}, Value{"Encryption (onward delivery only) > Require secure transport (TLS)", "on"},
 		Value{"Show options > Account types to affect", strings.Join(accounts, "\n")},
@@ -194,7 +199,7 @@ func (p *Profile) ruleStep(s *Secrets) Step {
 	return Step{ID: idRule, Title: "Send inbound mail to the gateway", Object: "content compliance rule " + p.ruleName(), Verb: VerbCreate,
 		Why:   "This is what puts mail behind the gateway. Mail that carries the loop secret has been scanned and is left alone.",
 		Risk:  "From here on mail depends on the gateway. Begin with a small organizational unit (stage pilot), not with a group: large groups take effect slowly.",
-		Needs: []string{idAccess, idStorage, idHost, idGateway}, Roles: []string{roleSettings}, Wait: waitDay,
+		Needs: []string{idAccess, idStorage, idHost, idGateway}, Roles: []string{roleSettings}, Wait: "before it: until the settings above have had their 24 hours, or P1 and their checks pass; after it: " + waitDay,
 		Check: "Policy API: gmail.content_compliance with its entry in gmail.rule_states, for each organizational unit and the ones below; probe P2.",
 		Undo:  "Turn the rule off. Delete it when the gateway has been empty for 24 hours.",
 		Limits: []string{"Google checks mail of suspended users and of users without Gmail against no rule.", "For mail to groups X-Gm-Spam and X-Gm-Phishy are always 0.",
@@ -204,14 +209,30 @@ func (p *Profile) ruleStep(s *Secrets) Step {
 }
 
 func (p *Profile) policyFileStep() Step {
+	var hosts []string
+	for _, d := range p.Domains {
+		hosts = append(hosts, "mta-sts."+d)
+	}
 	return Step{ID: idPolicyFile, Title: "Name the gateway in the MTA-STS policy", Object: "MTA-STS policy of " + strings.Join(p.Domains, ", "), Verb: VerbManual,
 		Why:   "A sender that has seen a policy in mode enforce delivers to no host that it does not name (RFC 8461 section 5).",
-		Needs: []string{idGateway}, Wait: "as long as max_age of the old policy, which senders may keep",
-		Check: "https://mta-sts.<domain>/.well-known/mta-sts.txt names the hosts, and the id in the TXT record is a new one. A domain without such a policy is done.",
-		Undo:  "Take the names out again, after the MX records are back.",
-		Console: &Console{Path: "the web server of mta-sts.<domain>, and DNS", Link: "https://mta-sts." + p.Domains[0] + "/.well-known/mta-sts.txt",
-			Values: []Value{{"add to the policy, keep the lines that are there", "mx: " + strings.Join(p.mxHosts(), "\nmx: ")}, {"TXT record of _mta-sts", "a new id"}},
+		Needs: []string{idGateway}, Wait: "as long as max_age of the old policy, which senders may keep; none where there is no policy",
+		Check:  "/.well-known/mta-sts.txt names the hosts, and the id in the TXT record is the new one. A domain without such a policy is done.",
+		Undo:   "Take the names out again, with another id, after the MX records are back.",
+		Limits: []string{"Keep the lines that are there. If the domain has no TXT record at _mta-sts, leave this step out."},
+		Console: &Console{Path: "the web server of " + strings.Join(hosts, ", ") + ", and DNS", Link: "https://mta-sts." + p.Domains[0] + "/.well-known/mta-sts.txt",
+			Values: append([]Value{{"Lines to add to the policy", "mx: " + strings.Join(p.mxHosts(), "\nmx: ")}}, p.policyRecord("to the gateway")...),
 			Expect: "The policy names the hosts of Google and of the gateway."}}
+}
+
+// policyRecord is the TXT record of a policy, with an id that no other step gives (RFC 8461 section 3.1: up to 32
+// letters and digits).
+func (p *Profile) policyRecord(way string) []Value {
+	sum := sha256.Sum256([]byte(way + " " + strings.Join(p.mxHosts(), " ")))
+	var out []Value
+	for _, d := range p.Domains {
+		out = append(out, Value{"TXT record _mta-sts." + d, "v=STSv1; id=" + hex.EncodeToString(sum[:10]) + ";"})
+	}
+	return out
 }
 
 func (p *Profile) mxStep() Step {
@@ -226,9 +247,12 @@ func (p *Profile) mxStep() Step {
 		Check: "An MX look-up of each domain names the hosts of the gateway alone; mail still arrives (probe P4).",
 		Undo:  "Put the records back: 1 smtp.google.com., or those that were there.",
 		Console: &Console{Path: "DNS of " + strings.Join(p.Domains, ", "), Link: "https://admin.google.com/ac/domains/manage",
-			Values: []Value{{"MX", strings.Join(lines, "\n")}, {"remove", "the MX records of Google, in the same change"}},
+			Values: []Value{{"MX", strings.Join(lines, "\n")}, {"Remove in the same change, those that are there", oldMX}},
 			Expect: "Mail arrives, and its Received fields name the gateway."}}
 }
+
+// oldMX are the hosts of Google that MX records name.
+const oldMX = "smtp.google.com.\naspmx.l.google.com.\nalt1.aspmx.l.google.com.\nalt2.aspmx.l.google.com.\nalt3.aspmx.l.google.com.\nalt4.aspmx.l.google.com."
 
 func (p *Profile) rejectStep() Step {
 	return Step{ID: idReject, Title: "Take mail from the gateway only", Object: "setting Inbound gateway", Verb: VerbEnable,

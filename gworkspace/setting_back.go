@@ -52,8 +52,9 @@ func (p *Profile) ruleBack() []Step {
 				Values: []Value{unit, {"Rule", p.ruleName()}}, Expect: "It is shown as disabled."}},
 		{ID: idDrain, Title: "Wait until the gateway is empty", Object: "gateway", Verb: VerbManual,
 			Why:  "Rules lose their effect little by little. Mail that is still at the gateway has to be taken back by Google.",
-			Wait: "24 hours without a message from this tenant, and an empty queue", Check: "The gateway saw no message with the tenant's header for 24 hours, and its queue is empty.",
-			Console: &Console{Path: "the gateway", Link: linkCompliance, Values: []Value{{"Wait for", "24 hours without mail of the tenant, queue empty"}}, Expect: "Nothing is held or queued for " + strings.Join(p.Domains, ", ") + "."}},
+			Wait: "24 hours without a message from this tenant, and an empty queue", Undo: "Turn the rule on again.",
+			Check:   "The gateway saw no message of the tenant for 24 hours, and its queue is empty; a probe from outside comes to the mailbox past the gateway.",
+			Console: &Console{Path: "the machine of the gateway", Link: linkCompliance, Values: p.emptyCommands(), Expect: "Nothing is held or queued for " + strings.Join(p.Domains, ", ") + "."}},
 		{ID: idRuleGone, Title: "Delete the rule", Object: rule, Verb: VerbRemove, Why: "It has no effect any more, and its host goes next.", Roles: []string{roleSettings},
 			Wait: waitDay, Check: "Policy API: no rule of this name is left.", Undo: "Make it again from the runbook.",
 			Console: &Console{Path: pathCompliance + " > Content compliance > " + p.ruleName() + " > Delete", Link: linkCompliance,
@@ -71,15 +72,18 @@ func (p *Profile) mxBack() []Step {
 				Expect: "The setting is shown with this option off."}},
 	}
 	file, mx := p.policyFileStep(), p.mxStep()
+	file.Why = "Senders that have seen a policy in mode enforce deliver to Google only if it names Google's hosts (RFC 8461 section 5)."
+	file.Undo = "Put the policy back that was there, with another id."
+	file.Limits = []string{"Leave the names of the gateway in until the gateway is needed no more, then take them out, with another id. If the domain has no TXT record at _mta-sts, leave this step out."}
 	file.ID, file.Title = idPolicyFileBack, "Name Google in the MTA-STS policy"
-	file.Console.Values = []Value{{"has to name", "mx: smtp.google.com\nmx: aspmx.l.google.com\nmx: *.aspmx.l.google.com"}, {"TXT record of _mta-sts", "a new id"}}
+	file.Console.Values = append([]Value{{"Lines that have to be in the policy", "mx: smtp.google.com\nmx: aspmx.l.google.com\nmx: *.aspmx.l.google.com"}}, p.policyRecord("back to Google")...)
 	mx.ID, mx.Title = idMXBack, "Move the MX records back to Google"
 	mx.Why, mx.Risk = "Mail comes in at Google directly.", "Put the new record in with the same change that takes the old ones out: without any, mail goes to the address of the domain itself."
-	mx.Console.Values = []Value{{"MX", "1 smtp.google.com."}, {"remove", "the MX records of the gateway, in the same change"}}
+	mx.Console.Values = []Value{{"MX", "1 smtp.google.com."}, {"Remove in the same change", strings.Join(p.mxHosts(), ".\n") + "."}}
 	mx.Console.Expect, mx.Undo, mx.Check = "Mail arrives directly.", "Put the records of the gateway back.", "An MX look-up of each domain names hosts of Google alone."
 	keep := Step{ID: idKeep, Title: "Keep the gateway running", Object: "gateway", Verb: VerbManual, Why: "Senders keep the old records, and retry what they could not deliver.",
 		Wait: "72 hours", Check: "The gateway gets no more mail of the domains, and its queue is empty.",
-		Console: &Console{Path: "the gateway", Link: mx.Console.Link, Values: []Value{{"Wait for", "72 hours, queue empty"}}, Expect: "Nothing is held or queued for " + strings.Join(p.Domains, ", ") + "."}}
+		Console: &Console{Path: "the machine of the gateway", Link: mx.Console.Link, Values: p.emptyCommands(), Expect: "Nothing is held or queued for " + strings.Join(p.Domains, ", ") + "."}}
 	return append(steps, file, mx, keep)
 }
 
@@ -99,7 +103,7 @@ func (p *Profile) settingsBack() []Step {
 			Wait: waitDay, Check: "Seen by a person, and in the audit log (EMAIL_ROUTE).", Undo: "Make it again from the runbook.",
 			Console: &Console{Path: pathHosts + " > " + p.hostName() + " > Delete", Link: linkHosts, Values: []Value{{"Host", p.hostName()}}, Expect: "It is no longer in the list."}},
 		Step{ID: idStorageBack, Title: "Put comprehensive mail storage back", Object: "setting Comprehensive mail storage", Verb: VerbUpdate, Roles: []string{roleSettings},
-			Why: "It was turned off for the gateway, if it was on before.", Wait: waitDay, Check: "Policy API: gmail.comprehensive_mail_storage.",
+			Why: "It was turned off for the gateway, if it was on before.", Wait: waitDay, Check: "Policy API: gmail.comprehensive_mail_storage.", Undo: "Turn it off again.",
 			Console: &Console{Path: pathCompliance + " > Comprehensive mail storage", Link: linkCompliance,
 				Values: valuesPerUnit(p.units(), Value{"Ensure that a copy of all sent and received mail is stored in associated users' mailboxes", "as it was before; off, if that is not known"}),
 				Expect: "It is as it was before the gateway came."}})
@@ -126,7 +130,30 @@ func (p *Profile) accessBack() []Step {
 	return append(steps, Step{ID: idProofGone, Title: "Remove the proof of ownership", Object: "TXT record of " + strings.Join(p.Domains, ", "), Verb: VerbManual,
 		Why: "It comes last: without it the gateway takes no mail of the domain any more.", Wait: "none", Check: "A TXT look-up does not show it.",
 		Console: &Console{Path: "DNS of " + strings.Join(p.Domains, ", "), Link: "https://admin.google.com/ac/domains/manage",
-			Values: []Value{{"remove", "the TXT record of " + p.product() + "; leave google-site-verification, SPF and DKIM"}}, Expect: "Only the record of the gateway is gone."}})
+			Values: p.proofCommands(), Expect: "Only the record of the gateway is gone; google-site-verification, SPF and DKIM are untouched."}})
+}
+
+// emptyCommands say whether the gateway still has something.
+func (p *Profile) emptyCommands() []Value {
+	var queued, held, came []string
+	for _, d := range p.Domains {
+		queued = append(queued, "postreeve queue list -c postreeve.yaml --domain "+d)
+		held = append(held, "postreeve quarantine list -c postreeve.yaml --domain "+d)
+		came = append(came, "postreeve message list -c postreeve.yaml --domain "+d+" --limit 1")
+	}
+	return []Value{{"What is queued: nothing", strings.Join(queued, "\n")}, {"What is held: release what is wanted", strings.Join(held, "\n")},
+		{"When the last message came: before the time that is waited", strings.Join(came, "\n")}}
+}
+
+// proofCommands give the domains up.
+func (p *Profile) proofCommands() []Value {
+	var show, gone []string
+	for _, d := range p.Domains {
+		show = append(show, "postreeve domain show -c postreeve.yaml "+d)
+		gone = append(gone, "postreeve domain remove -c postreeve.yaml "+d)
+	}
+	return []Value{{"At the gateway: see the name of the record", strings.Join(show, "\n")}, {"Give the domain up", strings.Join(gone, "\n")},
+		{"Then delete in DNS, if the gateway has no brand of its own", "_postreeve-challenge." + strings.Join(p.Domains, "\n_postreeve-challenge.")}}
 }
 
 func accountName(p *Profile) string {

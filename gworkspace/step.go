@@ -103,6 +103,7 @@ const (
 	problemLog          = "log.changed"
 	problemUnread       = "check.unread"
 	problemAdmin        = "admin.role"
+	problemGateway      = "gateway.config"
 )
 
 // shownLoop and shownTenant stand for the secrets wherever they are not shown.

@@ -26,8 +26,12 @@ type Tenant struct {
 	Since time.Time
 	// LookupMX returns the hosts of the MX records of a domain; nil: the system's resolver.
 	LookupMX func(ctx context.Context, domain string) ([]string, error)
-	// QueueEmpty says whether the gateway holds no more mail of the tenant; nil: nobody can tell.
-	QueueEmpty func(context.Context) (bool, error)
+	// CheckHost connects to the host of the gateway as Google does, such as [CheckSMTPHost]; nil: nobody does.
+	CheckHost func(ctx context.Context, host string, port int) error
+	// Gateway is what the gateway is set to, for each domain. If empty, it is not compared.
+	Gateway []Gateway
+	// Backlog says what the gateway still has of the tenant; nil: nobody can tell.
+	Backlog func(context.Context) (Backlog, error)
 	// Progress, if set, is told what is waited for, and until when at most. It must not block.
 	Progress func(text string, until time.Time)
 	// Reveal puts the secrets into the values to paste of a plan.

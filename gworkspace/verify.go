@@ -151,10 +151,16 @@ func (t *Tenant) Verify(ctx context.Context) (*Report, error) {
 	}
 	p := t.Profile
 	r := &Report{Tenant: strings.Join(p.Domains, ", "), At: time.Now().UTC(), Drift: []Drift{}}
+	r.Probes = t.probeHost(ctx)
+	if p.Mode == Reroute && t.CheckHost == nil {
+		r.Skipped = append(r.Skipped, "the host of the gateway was not connected to (P1)")
+	}
 	if t.Probes != nil {
-		if r.Probes, err = t.probe(ctx); err != nil {
+		more, err := t.probe(ctx)
+		if err != nil {
 			return nil, err
 		}
+		r.Probes = append(r.Probes, more...)
 	} else {
 		r.Skipped = append(r.Skipped, "no message was sent through: no probes were given")
 	}
@@ -209,9 +215,10 @@ func (t *Tenant) judge(o *observation, probes []Probe) *findings {
 		t.checkNoReject(f, probes)
 	}
 	t.checkRemediation(o, f)
+	t.checkOurSide(f)
 	for _, x := range probes {
 		if x.State == Wrong {
-			f.problem(Problem{Code: "probe." + strings.ToLower(x.ID), Object: x.Title, Text: x.Detail, Do: x.Do})
+			f.problem(Problem{Code: "probe." + strings.ToLower(x.ID), Object: x.Title, Text: x.Detail, Do: x.Do, Blocks: x.ID == "P1"})
 		}
 	}
 	return f

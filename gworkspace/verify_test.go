@@ -134,6 +134,10 @@ var verifyCases = []struct {
 
 	{"remediation right", func(p *gworkspace.Profile) { p.Remediation = &gworkspace.Remediator{ClientID: gworkspacetest.ClientID} }, onboarded, nil,
 		"remediation", gworkspace.Right, gworkspace.Read, "", ""},
+	{"remediation missing", func(p *gworkspace.Profile) { p.Remediation = &gworkspace.Remediator{ClientID: "99887766554433221100"} }, func(s *gworkspacetest.Server) {
+		onboarded(s)
+		s.Grant(readScopes...)
+	}, nil, "remediation", gworkspace.Missing, gworkspace.Read, "", "OAuth scopes"},
 	{"remediation without the scope of its own", func(p *gworkspace.Profile) {
 		p.Remediation = &gworkspace.Remediator{ClientID: gworkspacetest.ClientID, Purge: true}
 	}, func(s *gworkspacetest.Server) {
@@ -441,28 +445,7 @@ func TestCaptures(t *testing.T) {
 			if got := checkOf(r, "redirect-rule").State; got != gworkspace.Missing || total == 0 {
 				t.Errorf("%d policies, rule %s", total, got)
 			}
+			t.Logf("%d policies: rule %s, storage %s, findings %q", total, checkOf(r, "redirect-rule").State, checkOf(r, "storage").State, codes(r.Findings))
 		})
-	}
-}
-
-// TestVerifyTable prints what Verify says of each setting, with -v.
-func TestVerifyTable(t *testing.T) {
-	t.Parallel()
-	states := map[string]map[gworkspace.State]bool{}
-	for _, c := range verifyCases {
-		if states[c.step] == nil {
-			states[c.step] = map[gworkspace.State]bool{}
-		}
-		states[c.step][c.state] = true
-	}
-	for _, step := range []string{"redirect-rule"} {
-		for _, s := range []gworkspace.State{gworkspace.Right, gworkspace.Wrong, gworkspace.Missing, gworkspace.Overridden, gworkspace.Disabled} {
-			if !states[step][s] {
-				t.Errorf("no case has %s %s", step, s)
-			}
-		}
-	}
-	for _, c := range verifyCases {
-		t.Logf("%-45s %-16s %-10s %-8s %-16s %s", c.name, c.step, c.state, c.how, c.unit, c.field)
 	}
 }

@@ -17,7 +17,8 @@ type Message struct {
 	ID        string // given by AddMessage
 	MessageID string // of the header field, with angle brackets
 	Header    map[string]string
-	Labels    []string // empty: INBOX
+	More      []gworkspace.Value // further fields, also of names that stand there already
+	Labels    []string           // empty: INBOX
 }
 
 // AddMessage puts a message into a mailbox and returns its id.
@@ -181,10 +182,16 @@ func getMessage(m *Message, _ string, r *http.Request, _ []byte) reply {
 		all[k] = v
 	}
 	headers := []map[string]string{}
-	for k, v := range all {
+	add := func(k, v string) {
 		if fields := q["metadataHeaders"]; len(fields) == 0 || slices.ContainsFunc(fields, func(f string) bool { return strings.EqualFold(f, k) }) {
 			headers = append(headers, map[string]string{"name": k, "value": v})
 		}
+	}
+	for k, v := range all {
+		add(k, v)
+	}
+	for _, v := range m.More {
+		add(v.Name, v.Value)
 	}
 	if q.Get("format") != "metadata" {
 		return apiError(http.StatusBadRequest, "invalidArgument", "this server has metadata only")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/netip"
 	"os"
 	"os/user"
 	"time"
@@ -27,7 +29,8 @@ func (gworkspaceCmd) Help() string {
 Example:
   postreeve gworkspace secrets google.json
   postreeve gworkspace runbook --profile ex.yaml --secrets google.json
-  postreeve gworkspace verify --profile ex.yaml --key-file key.json
+  postreeve gworkspace verify --profile ex.yaml --key-file key.json \
+    -c postreeve.yaml --secrets google.json --probe pilot@ex.net
 
 ` + codesOfTenants
 }
@@ -36,6 +39,7 @@ Example:
 type gworkspaceFlags struct {
 	Profile string `placeholder:"FILE" help:"What is wanted, in YAML or JSON."`
 	gworkspaceAuth
+	Config  string   `short:"c" placeholder:"FILE" help:"The configuration of the gateway: compared with the profile, and where its ledger and queue are."`
 	Secrets string   `placeholder:"FILE" help:"The secrets of the loop and the tenant, as postreeve gworkspace secrets makes them: compared with what the rule looks for."`
 	Done    []string `placeholder:"STEP" help:"A person says that this step is done; counts for what cannot be read."`
 	Told    string   `placeholder:"FILE" help:"Keep what was said with --done here, and read it."`
@@ -62,7 +66,7 @@ func (f *gworkspaceFlags) readProfile(e *env) (*gworkspace.Profile, error) {
 	return p, nil
 }
 
-// open makes what a command works with.
+// open makes what a command works with, but for the gateway.
 func (f *gworkspaceFlags) open(e *env) (*gworkspace.Tenant, error) {
 	if err := f.mailFlags.valid(e); err != nil {
 		return nil, err
@@ -71,7 +75,9 @@ func (f *gworkspaceFlags) open(e *env) (*gworkspace.Tenant, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &gworkspace.Tenant{Profile: p}
+	t := &gworkspace.Tenant{Profile: p, Progress: func(text string, until time.Time) {
+		e.err.printf("%s, until %s at most\n", show(text), until.Local().Format("15:04:05"))
+	}}
 	if t.Secrets, err = readSecrets(f.Secrets); err != nil {
 		return nil, err
 	}
@@ -87,6 +93,50 @@ func (f *gworkspaceFlags) open(e *env) (*gworkspace.Tenant, error) {
 	}
 	t.Client, err = f.client(e, admin)
 	return t, err
+}
+
+// openWith is open together with the gateway, which the caller closes.
+func (f *gworkspaceFlags) openWith(e *env, probe *probeFlags) (*gworkspace.Tenant, *ourSide, error) {
+	t, err := f.open(e)
+	if err != nil {
+		return nil, nil, err
+	}
+	side, err := f.side(e)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.Gateway, t.Backlog = side.facts(f.Config, t.Profile), side.backlog(t.Profile)
+	if !f.NoWait {
+		t.CheckHost = f.hostCheck().Check
+		if probe != nil {
+			t.Probes, err = probe.probes(e, t.Profile, side)
+		}
+	}
+	if err != nil {
+		side.close()
+	}
+	return t, side, err
+}
+
+// hostCheck finds hosts as the flags say.
+func (f *gworkspaceFlags) hostCheck() gworkspace.HostCheck {
+	if len(f.DNS) == 0 {
+		return gworkspace.HostCheck{}
+	}
+	d := &net.Dialer{Resolver: newResolver(f.servers())}
+	return gworkspace.HostCheck{Dial: d.DialContext}
+}
+
+// servers are the resolvers of the flags, which lookup has checked.
+func (f *gworkspaceFlags) servers() []string {
+	var out []string
+	for _, s := range f.DNS {
+		if a, err := netip.ParseAddr(s); err == nil {
+			s = netip.AddrPortFrom(a, 53).String()
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 func readSecrets(path string) (*gworkspace.Secrets, error) {

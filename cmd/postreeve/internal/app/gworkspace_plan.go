@@ -1,11 +1,12 @@
 package app
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/postreeve/postreeve/gworkspace"
+	"github.com/postreeve/postreeve/verdict/teststring"
 )
 
 type gworkspacePlanCmd struct {
@@ -25,10 +26,11 @@ Example:
 
 // Run plans.
 func (c *gworkspacePlanCmd) Run(e *env) error {
-	t, err := c.open(e)
+	t, side, err := c.openWith(e, nil)
 	if err != nil {
 		return err
 	}
+	defer side.close()
 	if c.Reveal && t.Secrets == nil {
 		return usage(e, "--reveal needs --secrets")
 	}
@@ -62,57 +64,39 @@ func (f *gworkspaceFlags) planned(e *env, plan *gworkspace.Plan) error {
 	return nil
 }
 
-type gworkspaceOffboardCmd struct {
-	gworkspaceFlags
-}
-
-func (gworkspaceOffboardCmd) Help() string {
-	return `Shows the steps that are left of the way out, in the order that loses no mail: what sends mail to the gateway first, what it needs to come back next, the access that confirms it last. While mail may still be at the gateway it says until when to wait. What cannot be read is said with --done.
-
-Example:
-  postreeve gworkspace offboard --profile ex.yaml --key-file key.json
-
-` + codesOfTenants + ` Something in the way is an error.`
-}
-
-// Run shows the way out.
-func (c *gworkspaceOffboardCmd) Run(e *env) error {
-	t, err := c.open(e)
-	if err != nil {
-		return err
-	}
-	plan, err := t.Offboard(e.ctx)
-	if err != nil {
-		return err
-	}
-	return c.planned(e, plan)
-}
-
 type gworkspaceVerifyCmd struct {
 	gworkspaceFlags
+	probeFlags
 }
 
 func (gworkspaceVerifyCmd) Help() string {
-	return `Reads policies, the audit log, the directory and the delegation, connects to the scanner host as Google would, and names object, field, wanted and found of all that is not as wanted. Each setting says how it is known: read, inferred or told; what nobody knows is unknown and does not count as drift. It changes nothing.
+	return `Reads policies, the audit log, the directory and the delegation, connects to the scanner host as Google would (P1), compares the gateway with the profile (-c, --secrets), and names object, field, wanted and found of all that is not as wanted. Each setting says how it is known: read, inferred or told; what nobody knows is unknown and does not count as drift. It changes nothing.
+
+With --probe messages go through the whole loop (P2 to P7): the ledger of the gateway says whether they came by, with which verdict, and where they went; the Gmail API, with gmail.modify, where they ended. What a probe lacks makes it "not checked", never right, and says what a person can look at.
 
 Example:
-  postreeve gworkspace verify --profile ex.yaml --key-file key.json
+  postreeve gworkspace verify --profile ex.yaml --key-file key.json \
+    -c postreeve.yaml --secrets google.json \
+    --probe pilot@ex.net --probe-via mail.elsewhere.example
 
 ` + codesOfTenants
 }
 
 // Run verifies.
 func (c *gworkspaceVerifyCmd) Run(e *env) error {
-	t, err := c.open(e)
+	t, side, err := c.openWith(e, &c.probeFlags)
 	if err != nil {
 		return err
 	}
+	defer side.close()
 	r, err := t.Verify(e.ctx)
 	if err != nil {
 		return err
 	}
-	c.hosts(e, t.Profile, r)
-	print := func(s *screen) { printReport(s, viewOf[reportView](r)) }
+	print := func(s *screen) {
+		printProbes(s, r.Probes)
+		printReport(s, viewOf[reportView](r))
+	}
 	if err := c.give(e, r, print); err != nil {
 		return err
 	}
@@ -127,36 +111,6 @@ func (c *gworkspaceVerifyCmd) Run(e *env) error {
 		return exit(exitPlanned)
 	}
 	return nil
-}
-
-// hosts connects to the scanner hosts as Google does.
-func (c *gworkspaceVerifyCmd) hosts(e *env, p *gworkspace.Profile, r *gworkspace.Report) {
-	if p.Mode != gworkspace.Reroute {
-		return
-	}
-	if c.NoWait {
-		r.Skipped = append(r.Skipped, "the scanner host was not connected to")
-		return
-	}
-	names := []string{p.Region}
-	if p.Region == "" {
-		for name := range p.Regions { // there is but one: the profile was checked
-			names = []string{name}
-		}
-	}
-	if p.SecondRegion != "" {
-		names = append(names, p.SecondRegion)
-	}
-	for _, name := range names {
-		region := p.Regions[name]
-		err := gworkspace.CheckSMTPHost(e.ctx, region.SmartHost, cmp.Or(region.Port, 25))
-		if err == nil {
-			r.InOrder = append(r.InOrder, "TLS of "+region.SmartHost)
-			continue
-		}
-		r.Findings = append(r.Findings, gworkspace.Problem{Code: "host.tls", Object: region.SmartHost, Text: "Google could not hand mail to this host: " + err.Error(),
-			Do: "give it a certificate of a public authority with this name; if it cannot be reached from here alone, look from another place"})
-	}
 }
 
 type gworkspaceRunbookCmd struct {
@@ -188,5 +142,21 @@ func (c *gworkspaceRunbookCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	c.finish(p, g)
 	return c.giveText(e, g.Markdown(), g)
+}
+
+// finish adds what this program can say: its commands, and what its gateway calls spam.
+func (c *gworkspaceRunbookCmd) finish(p *gworkspace.Profile, g *gworkspace.Guide) {
+	for i := range g.Probes {
+		for j, v := range g.Probes[i].Values {
+			g.Probes[i].Values[j].Value = strings.ReplaceAll(v.Value, gworkspace.SpamText, teststring.Spam)
+		}
+	}
+	g.Before = append(g.Before, "After each step: postreeve gworkspace verify --profile "+c.Profile+" --key-file KEY.json -c postreeve.yaml --secrets SECRETS.json, "+
+		"and when all stands, with --probe PILOT@"+p.Domains[0]+" from outside. What it cannot read is said with --done STEP --told FILE.")
+	if p.Mode == gworkspace.Reroute {
+		g.Before = append(g.Before, "Before the rule, at the gateway, for each of the domains: next-hop: smtp.google.com, connection: gworkspace, token: file:SECRETS.json.loop, "+
+			"upstream: {tenant-token: [\"file:SECRETS.json.tenant\", \"file:SECRETS.json.tenant.old\"]}. With another headers: {prefix}, the profile needs the same.")
+	}
 }

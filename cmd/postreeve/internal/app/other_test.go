@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,6 +42,32 @@ func TestOtherRunbook(t *testing.T) {
 	}
 	if got := l.other(t, 64, "runbook", "--egress", "192.0.2.1/24"); !strings.Contains(got.err, "no address or network") {
 		t.Errorf("bits behind the length: %s", got.err)
+	}
+}
+
+// TestOtherSteps: every step says how it is checked, how long to wait and how it is undone, and can be pasted.
+func TestOtherSteps(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil, exNet)
+	for _, server := range []string{"exchange", "cpanel", "zoho", "postfix", "any"} {
+		g := lines[m365.Guide](t, l.other(t, 0, "runbook", "--server", server, "--egress", "192.0.2.1", "--egress", "198.51.100.0/28", "--was", "mail.ex.net", "--json").out)[0]
+		for _, s := range append(slices.Clone(g.Steps), g.Back...) {
+			back := slices.ContainsFunc(g.Back, func(b m365.Step) bool { return b.ID == s.ID })
+			if s.Check == "" || s.Wait == "" || s.Undo == "" && s.ID != "tls" && !back || s.Console == nil || s.Console.Path == "" || s.Console.Expect == "" || len(s.Console.Values) == 0 {
+				t.Errorf("%s: %s leaves something open: %+v", server, s.ID, s)
+			}
+			for _, v := range append(slices.Clone(s.Console.Values), m365.Value{Value: s.Undo}) {
+				for _, bad := range []string{"(what", "(your", "SERVER\\", "…", "<the"} {
+					if strings.Contains(v.Value, bad) {
+						t.Errorf("%s: %s: cannot be pasted: %q", server, s.ID, v.Value)
+					}
+				}
+			}
+		}
+		doc := l.other(t, 0, "runbook", "--server", server, "--egress", "192.0.2.1").out
+		if got, want := strings.Count(doc, "**Wait:**"), len(g.Steps)+len(g.Back); got != want || strings.Count(doc, "**Checked by:**") != want {
+			t.Errorf("%s: %d of %d steps say how long to wait", server, got, want)
+		}
 	}
 }
 

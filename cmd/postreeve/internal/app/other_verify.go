@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postreeve/postreeve/dnsverify"
+	"github.com/postreeve/postreeve/gworkspace"
 	"github.com/postreeve/postreeve/m365"
 )
 
@@ -36,7 +37,8 @@ func (c *otherRunbookCmd) Run(e *env) error {
 		return usage(e, "--egress is missing: the addresses that the gateway sends from are what the server has to let in")
 	}
 	g := d.guide()
-	return c.giveText(e, g.Markdown(), g)
+	doc := viewOf[gworkspace.Guide](g) // the forms are the same; this one also writes checks and ways back
+	return c.giveText(e, doc.Markdown(), g)
 }
 
 type otherVerifyCmd struct {
