@@ -3,16 +3,14 @@ package peertest
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -26,8 +24,9 @@ import (
 func TestKillStore(t *testing.T) {
 	t.Parallel()
 	for name, database := range map[string]func(t *testing.T) string{
-		"sqlite":   func(*testing.T) string { return "" },
-		"postgres": func(t *testing.T) string { return fmt.Sprintf("database: %q\n", postgres(t)) },
+		"sqlite":      func(*testing.T) string { return "" },
+		"postgres":    func(t *testing.T) string { return fmt.Sprintf("database: %q\n", postgres(t)) },
+		"postgres+s3": func(t *testing.T) string { return fmt.Sprintf("database: %q\n%s", postgres(t), bucket(t)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -49,9 +48,8 @@ func killStore(t *testing.T, database string) {
 		kills = n
 	}
 	sink := &relaytest.Sink{}
-	hop, nobody, addr := sink.Start(t), free(t), free(t)
-	g := &keptGateway{t: t, file: filepath.Join(t.TempDir(), "postreeve.yaml"), addr: addr,
-		base: fmt.Sprintf("hostname: mx.gw.example\nlisten: [%q]\nnode: gw\n%sstate: %q\nauth: none\nscanners: []\n", addr, database, t.TempDir())}
+	hop, nobody := sink.Start(t), free(t)
+	g := kept(t, "gw", fmt.Sprintf("%sstate: %q\n", database, t.TempDir()))
 	acked := &acks{ids: map[string]bool{}}
 	for round := range kills {
 		way := keeping[round%len(keeping)]
@@ -62,7 +60,7 @@ func killStore(t *testing.T, database string) {
 		}
 		cmd := g.start(way)
 		before := acked.count()
-		load(t, addr, round, time.Duration(round*37%100)*time.Millisecond, acked, func() {
+		load(t, g.addr, round, time.Duration(round*37%100)*time.Millisecond, acked, func() {
 			for end := time.Now().Add(15 * time.Second); acked.count() < before+20+round*7%60 && time.Now().Before(end); {
 				time.Sleep(time.Millisecond)
 			}
@@ -74,21 +72,13 @@ func killStore(t *testing.T, database string) {
 	// Started once more, and left alone until nothing waits.
 	g.start(fmt.Sprintf("mode: queue, next-hop: %q", hop))
 	begin := time.Now()
-	for len(g.list("queue", "--limit", "1")) > 0 {
-		if time.Since(begin) > 10*time.Minute {
-			t.Fatal("the queue does not get empty")
-		}
-		time.Sleep(250 * time.Millisecond)
-	}
+	g.drained(3*time.Minute + time.Duration(kills)*2*time.Second)
 	seen, held := map[string]int{}, map[string]int{}
 	for _, m := range sink.Messages() {
 		seen[subjectOf(m.Data)]++
 	}
-	for page := g.list("quarantine", "--limit", "5000"); len(page) > 0; {
-		for _, h := range page {
-			held[h.Subject]++
-		}
-		page = g.list("quarantine", "--limit", "5000", "--before", page[len(page)-1].ID)
+	for _, h := range g.all("quarantine") {
+		held[h.Subject]++
 	}
 	lost, doubled := 0, 0
 	for id := range acked.ids {
@@ -119,6 +109,15 @@ type keptGateway struct {
 	file, base, addr string
 }
 
+// kept is a node of a name, with more lines of configuration, that judges nothing.
+func kept(t *testing.T, node, more string) *keptGateway {
+	t.Helper()
+	addr := free(t)
+	return &keptGateway{t: t, file: filepath.Join(t.TempDir(), "postreeve.yaml"), addr: addr,
+		base: fmt.Sprintf("hostname: mx.gw.example\nlisten: [%q]\nnode: %s\n%sauth: none\nscanners: []\n", addr, node, more)}
+}
+
+// start runs it, with what it says of ex.net.
 func (g *keptGateway) start(domain string) *exec.Cmd {
 	g.t.Helper()
 	bin, err := build()
@@ -142,7 +141,29 @@ func (g *keptGateway) start(domain string) *exec.Cmd {
 	return cmd
 }
 
-type keptRow struct{ ID, Subject string }
+// keptRow is what tests want to know of a held or queued message.
+type keptRow struct{ ID, Subject, Claimant string }
+
+// all lists everything, page by page.
+func (g *keptGateway) all(what string) []keptRow {
+	g.t.Helper()
+	var rows []keptRow
+	for page := g.list(what, "--limit", "5000"); len(page) > 0; {
+		rows = append(rows, page...)
+		page = g.list(what, "--limit", "5000", "--before", page[len(page)-1].ID)
+	}
+	return rows
+}
+
+// drained waits until nothing is queued.
+func (g *keptGateway) drained(most time.Duration) {
+	g.t.Helper()
+	for begin := time.Now(); len(g.list("queue", "--limit", "1")) > 0; time.Sleep(250 * time.Millisecond) {
+		if time.Since(begin) > most {
+			g.t.Fatalf("the queue is not empty after %v: %d wait", most, len(g.all("queue")))
+		}
+	}
+}
 
 // list runs `postreeve queue list` or `postreeve quarantine list` beside the running gateway.
 func (g *keptGateway) list(what string, args ...string) []keptRow {
@@ -151,7 +172,9 @@ func (g *keptGateway) list(what string, args ...string) []keptRow {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	out, err := exec.Command(bin, append([]string{what, "list", "-c", g.file, "--json"}, args...)...).Output()
+	ctx, cancel := context.WithTimeout(g.t.Context(), 2*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, bin, append([]string{what, "list", "-c", g.file, "--json"}, args...)...).Output()
 	if err != nil {
 		if e, ok := errors.AsType[*exec.ExitError](err); ok {
 			err = fmt.Errorf("%w: %s", err, e.Stderr)
@@ -167,58 +190,4 @@ func (g *keptGateway) list(what string, args ...string) []keptRow {
 		rows = append(rows, r)
 	}
 	return rows
-}
-
-// postgres starts a PostgreSQL of its own, which ends with the test, and returns the URL of a database.
-func postgres(t *testing.T) string {
-	t.Helper()
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if len(found) == 0 {
-		missing(t, "PostgreSQL is not installed: apt-get install postgresql")
-	}
-	slices.Sort(found)
-	bin := filepath.Dir(found[len(found)-1])
-	dir, err := os.MkdirTemp("", "peer-postgres-*") // t.TempDir is not open to the user postgres
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
-	if os.Getuid() == 0 { // as which PostgreSQL refuses to run
-		u, err := user.Lookup("postgres")
-		if err != nil {
-			missing(t, err.Error())
-		}
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		if err := os.Chown(dir, uid, gid); err != nil {
-			t.Fatal(err)
-		}
-	}
-	data := filepath.Join(dir, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postreeve", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
-	initdb.SysProcAttr, initdb.Dir = attr, dir
-	if out, err := initdb.CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
-	}
-	addr := free(t)
-	out := &log{}
-	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-h", "127.0.0.1", "-p", port(addr))
-	server.SysProcAttr, server.Dir, server.Stdout, server.Stderr = attr, dir, out, out
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		server.Process.Signal(syscall.SIGINT)
-		server.Wait()
-		if t.Failed() {
-			t.Logf("PostgreSQL said:\n%s", out)
-		}
-	})
-	ready := filepath.Join(bin, "pg_isready")
-	wait(t, "PostgreSQL", func() bool {
-		return exec.Command(ready, "-q", "-h", "127.0.0.1", "-p", port(addr)).Run() == nil
-	})
-	return "postgres://postreeve@127.0.0.1:" + port(addr) + "/postgres?sslmode=disable"
 }
