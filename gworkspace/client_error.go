@@ -97,6 +97,9 @@ func replyError(name, object string, status int, body []byte) *Error {
 		e.Reason = first(e.Reason, api.Status)
 	}
 	e.Message = oneLine(first(api.Message, env.Description, http.StatusText(status)), 1000)
+	if e.Reason == "invalid_grant" && strings.Contains(e.Message, "timeframe") {
+		e.Message += ": set the clock of this machine, which says " + time.Now().UTC().Format(time.RFC3339)
+	}
 	e.Reason = oneLine(e.Reason, 100)
 	e.Kind = kindOf(e)
 	e.Retryable = e.Kind == ErrThrottled || e.Kind == nil && status >= 500 || status == http.StatusRequestTimeout

@@ -1,12 +1,15 @@
 package gworkspace_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -81,6 +84,33 @@ func TestReadServiceAccount(t *testing.T) {
 	}
 	if a, err := gworkspace.ReadServiceAccount(strings.NewReader(string(good))); err != nil || a.ClientID != gworkspacetest.ClientID {
 		t.Error(err)
+	}
+}
+
+// TestClock: an assertion that is a little ahead is good, and where it is not, the clock is named.
+func TestClock(t *testing.T) {
+	t.Parallel()
+	var claims struct{ Iat, Exp int64 }
+	at := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		raw, err := base64.RawURLEncoding.DecodeString(strings.Split(r.FormValue("assertion")+"..", ".")[1])
+		if err != nil || json.Unmarshal(raw, &claims) != nil {
+			t.Errorf("assertion: %v", err)
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, `{"error": "invalid_grant", "error_description": "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim."}`)
+	}))
+	defer at.Close()
+	account, err := gworkspace.ReadServiceAccount(bytes.NewReader(gworkspacetest.New(gworkspacetest.Config{}).Key()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	account.Exchange.TokenURL = at.URL
+	_, err = account.Token(t.Context(), gworkspace.TokenRequest{Subject: gworkspacetest.Admin, Scopes: []string{gworkspace.ScopeUsers}})
+	if !errors.Is(err, gworkspace.ErrUnauthorized) || errors.Is(err, gworkspace.ErrSubject) || !strings.Contains(err.Error(), "set the clock of this machine") {
+		t.Errorf("got %v", err)
+	}
+	if age := time.Now().Unix() - claims.Iat; age < 5 || age > 60 || claims.Exp-claims.Iat > 3600 {
+		t.Errorf("iat %d s ago, good for %d s", age, claims.Exp-claims.Iat)
 	}
 }
 

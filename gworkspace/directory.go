@@ -90,7 +90,8 @@ func (c *Client) user(ctx context.Context, address string) (*directoryUser, erro
 const maxMembers = 100_000
 
 // members lists the mailboxes that a group stands for, members of its groups included; nil: there is no such
-// group. Members outside of the tenant are left out.
+// group. Groups outside of the tenant are left out. Users outside are shown like those of the tenant: only a token
+// that is refused tells them apart, see [Client.stranger].
 func (c *Client) members(ctx context.Context, address string) ([]string, error) {
 	var group struct{ Email string }
 	err := c.getAdmin(ctx, "groups.get", ScopeGroups, c.admin.JoinPath("admin/directory/v1/groups", url.PathEscape(address)), c.adminQuota, &group)
@@ -155,7 +156,11 @@ func (x *expansion) group(ctx context.Context, address string) error {
 		}
 	}
 	for _, g := range nested {
-		if err := x.group(ctx, g); err != nil {
+		err := x.group(ctx, g)
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrForbidden) {
+			continue // a group of somebody else, or deleted meanwhile: those above were shown
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -172,7 +172,7 @@ func (s *ourSide) compareLoop() {
 		if amongThem(s.t.Secrets.Tenant, g.Secrets.Loop[0]) {
 			note = "the secrets of loop and tenant are mixed up: a loop, and who gets mail learns the tenant's secret"
 		}
-		s.say("token", shownLoop, "(another secret)", note, "name the file of the newest: token: file:FILE.loop")
+		s.say("token", shownLoop, "(another secret)", note, "name the file that postreeve gworkspace secrets writes: token: file:FILE.loop")
 	}
 }
 

@@ -2,6 +2,8 @@ package gworkspace
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -21,7 +23,13 @@ func (t *Tenant) Offboard(ctx context.Context) (*Plan, error) {
 			p.InOrder = append(p.InOrder, s.Title)
 			continue
 		}
+		if o.tree != nil && (s.ID == idRuleOff || s.ID == idRuleGone) {
+			s.Console.Values[0] = unitValue(t.rulePlaces(o.tree))
+		}
 		p.Steps = append(p.Steps, s)
+	}
+	if o.tree != nil && t.Profile.Mode == Reroute {
+		p.Problems = append(p.Problems, t.renamed(o.tree)...)
 	}
 	t.drain(ctx, o, p, done)
 	// Of a chain whose middle is done, each step needs the one that is left before it.
@@ -60,6 +68,41 @@ func (t *Tenant) undone(o *observation) map[string]bool {
 		done[idMXBack] = google
 	}
 	return done
+}
+
+// rulePlaces are the units in which our rules stand, or were turned on: the profile may have named others since.
+func (t *Tenant) rulePlaces(tr *tree) []string {
+	var out []string
+	for _, r := range t.ourRules(tr.allRules()) {
+		out = append(out, r.at)
+		for _, u := range tr.units {
+			if st, ok := tr.toggles(u.Path)[r.id]; ok && st.on && over(r.at, u.Path) {
+				out = append(out, st.at)
+			}
+		}
+	}
+	slices.Sort(out)
+	if out = slices.Compact(out); len(out) == 0 {
+		return t.Profile.units()
+	}
+	return out
+}
+
+// renamed finds rules of another name that look for our header, and so send mail to the gateway as ours does. To
+// go on while one acts would take away what its mail needs to come back.
+func (t *Tenant) renamed(tr *tree) []Problem {
+	var out []Problem
+	header := strings.ToLower(t.Profile.Headers.token())
+	for _, r := range tr.allRules() {
+		mine := slices.ContainsFunc(leaves(r.raw("matchExpressions")), func(s string) bool { return strings.Contains(strings.ToLower(s), header) })
+		if t.ours(r) || !mine || !r.reroutes() || !t.anyOn(tr, []rule{r}) {
+			continue
+		}
+		out = append(out, Problem{Code: problemForeignRoute, Object: r.name, Blocks: !t.Profile.accepts(problemForeignRoute),
+			Text: "this rule (in " + r.at + ") has another name than ours and looks for " + t.Profile.Headers.token() + ": it still sends mail to the gateway",
+			Do:   "if it is ours and was renamed, turn it off there and wait 24 hours; if it is of another installation, which has other hosts and addresses, accept the problem " + problemForeignRoute})
+	}
+	return out
 }
 
 // anyOn says whether a rule acts in any unit or group. One without a state may.

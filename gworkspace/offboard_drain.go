@@ -37,6 +37,9 @@ func (t *Tenant) drain(ctx context.Context, o *observation, p *Plan, done map[st
 	if p.Blocked() != nil || !done[id] && id == idKeep {
 		return
 	}
+	if t.Backlog == nil && !done[id] {
+		return // the rule is gone, and nobody has looked whether the gateway still holds mail
+	}
 	i := slices.IndexFunc(p.Steps, func(s Step) bool { return s.ID == id })
 	if i >= 0 {
 		p.InOrder = append(p.InOrder, p.Steps[i].Title)

@@ -92,6 +92,10 @@ func (t *Tenant) Plan(ctx context.Context) (*Plan, error) {
 			p.Notes = append(p.Notes, "The step \""+s.Title+"\" follows when the MX records have moved: set mx-moved in the profile then.")
 			continue
 		}
+		if s.ID == idReject && f.state(idMX) != Right { // whatever the profile says: it would refuse what still comes directly
+			p.Notes = append(p.Notes, "The step \""+s.Title+"\" is left out: the profile says mx-moved, and DNS does not name the gateway alone. It would refuse all mail that still goes to Google.")
+			continue
+		}
 		switch f.state(s.ID) {
 		case Right:
 			p.InOrder = append(p.InOrder, s.Title)

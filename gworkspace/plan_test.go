@@ -202,6 +202,9 @@ func TestMXFirstOrder(t *testing.T) {
 			t.Errorf("before the MX records moved (-want +got):\n%s", diff)
 		}
 		p.MXMoved = true
+		if plan, err = tenant.Plan(t.Context()); err != nil || slices.Contains(stepIDs(plan.Steps), "inbound-gateway.reject") {
+			t.Errorf("%v: mail is to be refused that DNS still sends to Google: %q", err, stepIDs(plan.Steps))
+		}
 		tenant.LookupMX = func(context.Context, string) ([]string, error) {
 			return []string{"MX1.gw.example.", "mx2.gw.example"}, nil
 		}
@@ -232,7 +235,7 @@ func TestRunbook(t *testing.T) {
 			}
 			for _, s := range slices.Concat(guide.Steps, guide.Back) {
 				c := s.Console
-				if s.Title == "" || s.Why == "" || s.Check == "" || s.Wait == "" || c == nil || c.Path == "" || !strings.HasPrefix(c.Link, "https://") || c.Expect == "" || len(c.Values) == 0 {
+				if s.Title == "" || s.Why == "" || s.Check == "" || s.Wait == "" || c == nil || c.Path == "" || !strings.HasPrefix(c.Link, "https://") && c.Path != "the machine of the gateway" || c.Expect == "" || len(c.Values) == 0 {
 					t.Errorf("step %s leaves something open: %+v %+v", s.ID, s, c)
 				}
 				for _, v := range c.Values {
@@ -258,7 +261,7 @@ func TestRunbook(t *testing.T) {
 				}
 			}
 			if name == "reroute" {
-				for _, want := range []string{"`" + content + "`", "`X-Postreeve-Tenant`", "`TENANTTENANTTENANT`", "`^X-Postreeve-Spam: FAIL$`", "Secondary: host name | `us.gw.example`", "`" + ruleName + "`", "`(?i)@(ex\\.net)$`", "Unrecognized"} {
+				for _, want := range []string{"`" + content + "`", "`X-Postreeve-Tenant`", "`TENANTTENANTTENANT`", "`^X-Postreeve-Spam: FAIL$`", "- **Secondary: host name:** `us.gw.example`", "`" + ruleName + "`", "`(?i)@(ex\\.net)$`", "Unrecognized"} {
 					if !strings.Contains(md, want) {
 						t.Errorf("the document lacks %q", want)
 					}
@@ -269,6 +272,31 @@ func TestRunbook(t *testing.T) {
 				t.Errorf("without secrets: %v", err)
 			}
 		})
+	}
+}
+
+// TestRunbookPaste: what is copied from the text of the document, and not from what it is shown as, is right too.
+func TestRunbookPaste(t *testing.T) {
+	t.Parallel()
+	p := reroute()
+	p.Domains = []string{"ex.net", "ex.org"}
+	p.Protect.Units = []string{"/A`B", "/Sales | ``EU``"}
+	guide, err := gworkspace.Runbook(p, secrets())
+	if err != nil {
+		t.Fatal(err)
+	}
+	md := guide.Markdown()
+	for _, s := range slices.Concat(guide.Steps, guide.Back) {
+		for _, v := range s.Console.Values {
+			for line := range strings.SplitSeq(v.Value, "\n") {
+				if !strings.Contains(md, line) {
+					t.Errorf("step %s: %q does not stand there as it is", s.ID, line)
+				}
+			}
+		}
+	}
+	if !strings.Contains(md, "`(?i)@(ex\\.net|ex\\.org)$`") {
+		t.Error("the filter of the rule does not stand there as it is")
 	}
 }
 
@@ -317,6 +345,73 @@ func TestOffboardOrder(t *testing.T) {
 				t.Errorf("%s needs %q", s.ID, s.Needs)
 			}
 		}
+	}
+}
+
+// TestOffboardRenamed: a rule of another name that looks for our header still sends mail to the gateway.
+func TestOffboardRenamed(t *testing.T) {
+	t.Parallel()
+	server := gworkspacetest.New(gworkspacetest.Config{})
+	server.GrantAll()
+	server.AddRules(top, ours(func(r map[string]any) { r["description"] = "Old scanner, ask Bob" }))
+	tenant := tenantOf(t, server, reroute())
+	offboard := func() *gworkspace.Plan {
+		t.Helper()
+		plan, err := tenant.Offboard(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return plan
+	}
+	if plan := offboard(); plan.Blocked() == nil || plan.Problems[0].Object != "Old scanner, ask Bob" {
+		t.Errorf("the way out goes on although a rule acts: %+v", plan.Problems)
+	}
+	tenant.Profile.Accept = []string{"rule.route"}
+	if plan := offboard(); plan.Blocked() != nil {
+		t.Errorf("accepted, and still in the way: %v", plan.Blocked())
+	}
+	tenant.Profile.Accept = nil
+	server.SetStates(top, gworkspacetest.State(ruleID, false))
+	if plan := offboard(); plan.Blocked() != nil {
+		t.Errorf("off, and still in the way: %v", plan.Blocked())
+	}
+}
+
+// TestOffboardPlaces: the rule is turned off where it stands, which may be where the profile no longer says.
+func TestOffboardPlaces(t *testing.T) {
+	t.Parallel()
+	server := gworkspacetest.New(gworkspacetest.Config{})
+	onboarded(server)
+	server.AddUnit(salesID, "/Pilot")
+	server.AddRules(salesID, []map[string]any{gworkspacetest.RedirectRule("pilot", ruleName, content)})
+	tenant := tenantOf(t, server, reroute())
+	plan, err := tenant.Offboard(t.Context())
+	if err != nil || plan.Steps[0].ID != "redirect-rule.off" {
+		t.Fatalf("%v: %q", err, stepIDs(plan.Steps))
+	}
+	for _, i := range []int{0, 2} {
+		if got := plan.Steps[i].Console.Values[0].Value; got != "the top one, named after the organization\n/Pilot" {
+			t.Errorf("%s: in %q", plan.Steps[i].ID, got)
+		}
+	}
+	if plan, err = tenant.Plan(t.Context()); err != nil || !slices.Contains(codes(plan.Problems), "rule.duplicate") {
+		t.Errorf("%v: nobody says that the rule of the pilot is still there: %q", err, codes(plan.Problems))
+	}
+}
+
+// TestOffboardUnseen: a rule that is gone, nobody knows since when, says nothing about what the gateway holds.
+func TestOffboardUnseen(t *testing.T) {
+	t.Parallel()
+	server := gworkspacetest.New(gworkspacetest.Config{})
+	server.GrantAll()
+	tenant := tenantOf(t, server, reroute())
+	plan, err := tenant.Offboard(t.Context())
+	if err != nil || plan.Steps[0].ID != "redirect-rule.drain" {
+		t.Fatalf("%v: %q", err, stepIDs(plan.Steps))
+	}
+	tenant.Told = []gworkspace.Answer{{Step: "redirect-rule.drain", Done: true, At: time.Now()}}
+	if plan, err = tenant.Offboard(t.Context()); err != nil || plan.Steps[0].ID != "inbound-gateway.remove" {
+		t.Errorf("%v: %q", err, stepIDs(plan.Steps))
 	}
 }
 

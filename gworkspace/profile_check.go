@@ -100,6 +100,8 @@ func (c *checker) domains(key string, names []string) {
 		switch {
 		case strings.ContainsFunc(d, func(r rune) bool { return r >= 0x80 }):
 			c.say("%s: %q: write it in ASCII (xn--…)", key, d)
+		case strings.HasSuffix(d, ".") && !strings.HasSuffix(key, ".mx"):
+			c.say("%s: %q: write it without the dot at its end: it is pasted and compared like this", key, d)
 		case len(d) > 253 || !domainForm.MatchString(low):
 			c.say("%s: %q is no domain name", key, d)
 		case seen[low]:

@@ -26,6 +26,10 @@ func TestProfileCheck(t *testing.T) {
 		{"good", func(*gworkspace.Profile) {}, ""},
 		{"no domain", func(p *gworkspace.Profile) { p.Domains = nil }, "name at least one domain"},
 		{"domain in Unicode", func(p *gworkspace.Profile) { p.Domains = []string{"münchen.example"} }, "xn--"},
+		{"domain with a dot at its end", func(p *gworkspace.Profile) { p.Domains = []string{"ex.net."} }, "without the dot"},
+		{"host with a dot at its end", func(p *gworkspace.Profile) {
+			p.Regions = map[string]gworkspace.Region{"eu": {SmartHost: "in.gw.example.", Egress: []string{"192.0.2.10"}}}
+		}, "without the dot"},
 		{"domain twice", func(p *gworkspace.Profile) { p.Domains = []string{"ex.net", "EX.net"} }, "twice"},
 		{"domain with a line", func(p *gworkspace.Profile) { p.Domains = []string{"ex.net\r\nX: y"} }, "no domain name"},
 		{"no mode", func(p *gworkspace.Profile) { p.Mode = "" }, "use reroute or mx-first"},
@@ -110,6 +114,9 @@ func TestSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := s.Rotate()
+	if next.Stamped() != s.Loop[0] || next.Settle().Stamped() != next.Loop[0] || s.Stamped() != s.Loop[0] {
+		t.Error("while the secret of the loop is replaced, the one that the rule knows is stamped")
+	}
 	if err := next.Check(); err != nil || len(next.Loop) != 2 || next.Loop[1] != s.Loop[0] || len(next.Rotate().Tenant) != 2 || len(next.Settle().Loop) != 1 {
 		t.Errorf("%v: rotation", err)
 	}

@@ -131,6 +131,11 @@ func (c *Client) cureBox(ctx context.Context, r Remedy, b box, t *tally) error {
 				t.add(Remediation{Target: r.Targets[y], Mailbox: b.mailbox, State: MailSkipped, Err: o.Err, Reason: oneLine(o.Err.Error(), 500)})
 			}
 			return nil
+		case errors.Is(o.Err, ErrScope) && c.stranger(ctx, b.mailbox):
+			for _, y := range b.targets[i:] {
+				t.add(Remediation{Target: r.Targets[y], Mailbox: b.mailbox, State: MailSkipped, Reason: "the member is no user of the tenant"})
+			}
+			return nil
 		case errors.Is(o.Err, ErrScope): // so it is for all mailboxes
 			t.add(o)
 			return o.Err

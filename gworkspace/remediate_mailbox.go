@@ -2,6 +2,7 @@ package gworkspace
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -74,6 +75,13 @@ func (c *Client) resolve(ctx context.Context, targets []Target, workers int) ([]
 		}
 	}
 	return boxes, early, nil
+}
+
+// stranger says whether the directory knows no such user. Groups may have members outside of the tenant, for whom
+// a token is refused in the same words as for a scope that is missing.
+func (c *Client) stranger(ctx context.Context, mailbox string) bool {
+	u, err := c.user(ctx, mailbox)
+	return err == nil && u == nil || errors.Is(err, ErrForbidden)
 }
 
 // owner looks an address up, as a user first.

@@ -92,7 +92,7 @@ func TestRemediateStates(t *testing.T) {
 	server.GrantAll()
 	server.AddUser(gworkspacetest.User{Email: "ann@ex.net", Aliases: []string{"a@ex.net"}}, gworkspacetest.User{Email: "ben@ex.net"}, gworkspacetest.User{Email: "cat@ex.net"},
 		gworkspacetest.User{Email: "gone@ex.net", Suspended: true}, gworkspacetest.User{Email: "nomail@ex.net", NoGmail: true})
-	server.AddGroup("all@ex.net", "ann@ex.net", "inner@ex.net", "out@other.example")
+	server.AddGroup("all@ex.net", "ann@ex.net", "inner@ex.net", "out@other.example", "theirs@googlegroups.com")
 	server.AddGroup("inner@ex.net", "ben@ex.net", "cat@ex.net", "gone@ex.net", "all@ex.net") // holds its holder
 	server.AddGroup("empty@ex.net", "out@other.example")
 	for _, u := range []string{"ann@ex.net", "ben@ex.net"} {
@@ -110,8 +110,8 @@ func TestRemediateStates(t *testing.T) {
 	for _, d := range done {
 		got = append(got, strings.Join(strings.Fields(d.Target.Recipient+" "+d.Mailbox+" "+d.State), " "))
 	}
-	want := []string{"all@ex.net ann@ex.net cured", "all@ex.net ben@ex.net cured", "all@ex.net cat@ex.net not found", "all@ex.net gone@ex.net skipped",
-		"a@ex.net ann@ex.net cured", "ben@ex.net ben@ex.net not found", "nomail@ex.net skipped", "nobody@ex.net skipped", "empty@ex.net skipped"}
+	want := []string{"all@ex.net ann@ex.net cured", "all@ex.net ben@ex.net cured", "all@ex.net cat@ex.net not found", "all@ex.net gone@ex.net skipped", "all@ex.net out@other.example skipped",
+		"a@ex.net ann@ex.net cured", "ben@ex.net ben@ex.net not found", "nomail@ex.net skipped", "nobody@ex.net skipped", "empty@ex.net out@other.example skipped"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("outcomes (-want +got):\n%s", diff)
 	}

@@ -2,6 +2,7 @@ package gworkspace
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -55,7 +56,7 @@ func (g *Guide) Markdown() string {
 	}
 	guideSteps(&b, g.Steps)
 	if len(g.Probes) > 0 {
-		b.WriteString("\n## How to see that it works\n")
+		b.WriteString("\n## How to see that it works\n\nWhat stands in capitals is to be replaced: YOU@OUTSIDE by a mailbox of yours elsewhere, PILOT by one that the gateway protects.\n")
 	}
 	for _, x := range g.Probes {
 		x.markdown(&b)
@@ -84,7 +85,10 @@ func guideSteps(b *strings.Builder, steps []Step) {
 		for _, line := range []struct{ name, text string }{{"Checked by", s.Check}, {"Wait", s.Wait}, {"Undo", s.Undo}} {
 			switch {
 			case strings.Contains(line.text, "\n"): // commands
-				fmt.Fprintf(b, "\n**%s:**\n\n```\n%s\n```\n", line.name, strings.ReplaceAll(line.text, "`", "'"))
+				fmt.Fprintf(b, "\n**%s:**\n\n", line.name)
+				codeBlock(b, "", line.text)
+			case isCommand(line.text):
+				fmt.Fprintf(b, "\n**%s:** %s\n", line.name, inlineCode(line.text))
 			case line.text != "":
 				fmt.Fprintf(b, "\n**%s:** %s.\n", line.name, strings.TrimSuffix(line.text, "."))
 			}
@@ -101,26 +105,67 @@ func guideConsole(b *strings.Builder, c *Console) {
 		fmt.Fprintf(b, " (<%s>)", c.Link)
 	}
 	b.WriteString("\n")
-	if len(c.Values) > 0 {
-		b.WriteString("\n| Field | Value |\n|---|---|\n")
-	}
-	for _, v := range c.Values {
-		fmt.Fprintf(b, "| %s | %s |\n", cell(v.Name), code(v.Value))
-	}
+	b.WriteString("\n")
+	guideValues(b, c.Values)
 	fmt.Fprintf(b, "\n**Done when:** %s\n", c.Expect)
 }
 
-// cell makes text fit for a table.
-func cell(s string) string {
-	return strings.NewReplacer("|", "\\|", "\n", "<br>").Replace(s)
+// guideValues lists what to paste. No table: in one, a bar would have to be escaped, and whoever copies from the
+// text instead of from what it is shown as would paste another pattern or command.
+func guideValues(b *strings.Builder, values []Value) {
+	for _, v := range values {
+		if !strings.Contains(v.Value, "\n") {
+			fmt.Fprintf(b, "- **%s:** %s\n", v.Name, inlineCode(v.Value))
+			continue
+		}
+		fmt.Fprintf(b, "- **%s:**\n\n", v.Name)
+		codeBlock(b, "  ", v.Value)
+		b.WriteString("\n")
+	}
 }
 
-// code shows lines to paste, each on its own. A bar inside of a table is escaped, which what shows the
-// document takes away again.
-func code(s string) string {
-	lines := strings.Split(s, "\n")
-	for i, l := range lines {
-		lines[i] = "`" + strings.ReplaceAll(strings.ReplaceAll(l, "`", "'"), "|", "\\|") + "`"
+// inlineCode shows text as it is: its fence is longer than any in it (CommonMark section 6.1).
+func inlineCode(s string) string {
+	fence := fenceFor(s, 1)
+	if strings.HasPrefix(s, "`") || strings.HasSuffix(s, "`") {
+		s = " " + s + " "
 	}
-	return strings.Join(lines, "<br>")
+	return fence + s + fence
+}
+
+// codeBlock shows lines as they are (CommonMark section 4.5).
+func codeBlock(b *strings.Builder, indent, s string) {
+	fence := fenceFor(s, 3)
+	b.WriteString(indent + fence + "\n")
+	for line := range strings.SplitSeq(s, "\n") {
+		b.WriteString(strings.TrimRight(indent+line, " ") + "\n")
+	}
+	b.WriteString(indent + fence + "\n")
+}
+
+func fenceFor(s string, least int) string {
+	run, longest := 0, 0
+	for _, r := range s {
+		if r != '`' {
+			run = 0
+			continue
+		}
+		run++
+		longest = max(longest, run)
+	}
+	if longest < least {
+		return strings.Repeat("`", least)
+	}
+	return strings.Repeat("`", longest+1)
+}
+
+// cmdlet begins a command of PowerShell.
+var cmdlet = regexp.MustCompile(`^[A-Z][a-z]+-[A-Z][A-Za-z]+ `)
+
+// isCommand says whether a line is to be run as it stands, so that nothing may be put behind it.
+func isCommand(s string) bool {
+	if cmdlet.MatchString(s) {
+		return true
+	}
+	return (strings.HasPrefix(s, "postreeve ") || strings.HasPrefix(s, "postconf ")) && !strings.Contains(s, ": ") && !strings.Contains(s, ", ")
 }

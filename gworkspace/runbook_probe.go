@@ -73,9 +73,7 @@ func (p *Profile) kinds() string {
 }
 
 func (x ByHand) markdown(b *strings.Builder) {
-	fmt.Fprintf(b, "\n### %s. %s\n\nFrom %s.\n\n| Field | Value |\n|---|---|\n", x.ID, x.Title, x.From)
-	for _, v := range x.Values {
-		fmt.Fprintf(b, "| %s | %s |\n", cell(v.Name), code(v.Value))
-	}
+	fmt.Fprintf(b, "\n### %s. %s\n\nFrom %s.\n\n", x.ID, x.Title, x.From)
+	guideValues(b, x.Values)
 	fmt.Fprintf(b, "\n**Right when:** %s\n", x.Expect)
 }

@@ -43,8 +43,10 @@ func ReadSecrets(r io.Reader) (*Secrets, error) {
 	return &s, nil
 }
 
-// Rotate puts a new value of each kind in front and keeps the one before. Forget the old ones, with [Secrets.Settle],
-// when the rule has been changed for 48 hours.
+// Rotate puts a new value of each kind in front and keeps the one before; of two the older is forgotten, so
+// settle first. The order that loses no mail: rotate; have the gateway take both tenant secrets and go on
+// stamping [Secrets.Stamped]; change the rule to look for both loop secrets and to add the newest tenant secret;
+// 48 hours later [Secrets.Settle]; have the gateway stamp the newest; take the old one out of the rule.
 func (s *Secrets) Rotate() *Secrets {
 	next := NewSecrets()
 	if len(s.Loop) > 0 {
@@ -54,6 +56,15 @@ func (s *Secrets) Rotate() *Secrets {
 		next.Tenant = append(next.Tenant, s.Tenant[0])
 	}
 	return next
+}
+
+// Stamped is the loop secret that the gateway has to stamp: while one is replaced, the one before, since the rule
+// does not look for the newest yet, and what it does not know it sends again. Empty: there is none.
+func (s *Secrets) Stamped() string {
+	if len(s.Loop) == 0 {
+		return ""
+	}
+	return s.Loop[len(s.Loop)-1]
 }
 
 // Settle keeps the newest value of each kind alone.

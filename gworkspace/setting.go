@@ -252,7 +252,8 @@ func (p *Profile) mxStep() Step {
 }
 
 // oldMX are the hosts of Google that MX records name.
-const oldMX = "smtp.google.com.\naspmx.l.google.com.\nalt1.aspmx.l.google.com.\nalt2.aspmx.l.google.com.\nalt3.aspmx.l.google.com.\nalt4.aspmx.l.google.com."
+const oldMX = "smtp.google.com.\naspmx.l.google.com.\nalt1.aspmx.l.google.com.\nalt2.aspmx.l.google.com.\nalt3.aspmx.l.google.com.\nalt4.aspmx.l.google.com.\n" +
+	"aspmx2.googlemail.com.\naspmx3.googlemail.com.\naspmx4.googlemail.com.\naspmx5.googlemail.com."
 
 func (p *Profile) rejectStep() Step {
 	return Step{ID: idReject, Title: "Take mail from the gateway only", Object: "setting Inbound gateway", Verb: VerbEnable,

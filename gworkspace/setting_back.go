@@ -54,7 +54,7 @@ func (p *Profile) ruleBack() []Step {
 			Why:  "Rules lose their effect little by little. Mail that is still at the gateway has to be taken back by Google.",
 			Wait: "24 hours without a message from this tenant, and an empty queue", Undo: "Turn the rule on again.",
 			Check:   "The gateway saw no message of the tenant for 24 hours, and its queue is empty; a probe from outside comes to the mailbox past the gateway.",
-			Console: &Console{Path: "the machine of the gateway", Link: linkCompliance, Values: p.emptyCommands(), Expect: "Nothing is held or queued for " + strings.Join(p.Domains, ", ") + "."}},
+			Console: &Console{Path: "the machine of the gateway", Values: p.emptyCommands(), Expect: "Nothing is held or queued for " + strings.Join(p.Domains, ", ") + "."}},
 		{ID: idRuleGone, Title: "Delete the rule", Object: rule, Verb: VerbRemove, Why: "It has no effect any more, and its host goes next.", Roles: []string{roleSettings},
 			Wait: waitDay, Check: "Policy API: no rule of this name is left.", Undo: "Make it again from the runbook.",
 			Console: &Console{Path: pathCompliance + " > Content compliance > " + p.ruleName() + " > Delete", Link: linkCompliance,
@@ -83,7 +83,7 @@ func (p *Profile) mxBack() []Step {
 	mx.Console.Expect, mx.Undo, mx.Check = "Mail arrives directly.", "Put the records of the gateway back.", "An MX look-up of each domain names hosts of Google alone."
 	keep := Step{ID: idKeep, Title: "Keep the gateway running", Object: "gateway", Verb: VerbManual, Why: "Senders keep the old records, and retry what they could not deliver.",
 		Wait: "72 hours", Check: "The gateway gets no more mail of the domains, and its queue is empty.",
-		Console: &Console{Path: "the machine of the gateway", Link: mx.Console.Link, Values: p.emptyCommands(), Expect: "Nothing is held or queued for " + strings.Join(p.Domains, ", ") + "."}}
+		Console: &Console{Path: "the machine of the gateway", Values: p.emptyCommands(), Expect: "Nothing is held or queued for " + strings.Join(p.Domains, ", ") + "."}}
 	return append(steps, file, mx, keep)
 }
 

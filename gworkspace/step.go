@@ -53,7 +53,7 @@ type Diff struct {
 // A Console is how a person does a step in the Admin console.
 type Console struct {
 	Path   string  `json:"path"`             // what to click: "Apps > Google Workspace > Gmail > Hosts"
-	Link   string  `json:"link"`             // where that is
+	Link   string  `json:"link"`             // where that is; empty: not on the web
 	Values []Value `json:"values,omitempty"` // what to paste
 	Expect string  `json:"expect"`           // what is seen when it is right
 }

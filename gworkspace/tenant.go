@@ -61,6 +61,7 @@ func (t *Tenant) answer(step string) *Answer {
 type observation struct {
 	missing   []string // scopes for reading that are not granted
 	accessErr error
+	accessKey string // the client of the key, if it is not the one of the profile
 	tree      *tree
 	treeErr   error
 	domains   []Domain
@@ -99,6 +100,9 @@ func (t *Tenant) observe(ctx context.Context) (*observation, error) {
 		return o, ctx.Err()
 	}
 	c := t.Client
+	if a := t.Profile.Access; a != nil {
+		o.accessKey = otherClient(c.cfg.Tokens, a.ClientID)
+	}
 	o.missing, o.accessErr = c.Granted(ctx, c.cfg.Tokens, c.cfg.Admin, readScopes)
 	granted := func(scope string) error {
 		if slices.Contains(o.missing, scope) {
@@ -119,9 +123,21 @@ func (t *Tenant) observe(ctx context.Context) (*observation, error) {
 		o.admin, _ = c.user(ctx, c.cfg.Admin) // only to explain why something else failed
 	}
 	if r := t.Profile.Remediation; r != nil {
-		o.purge, o.purgeErr = c.Granted(ctx, c.mailTokens(), t.mailSubject(), r.mailScopes())
+		if id := otherClient(c.mailTokens(), r.ClientID); id != "" {
+			o.purgeErr = fmt.Errorf("the key that was given is of the client %s, not of %s: what the latter may do was not tried", id, r.ClientID)
+		} else {
+			o.purge, o.purgeErr = c.Granted(ctx, c.mailTokens(), t.mailSubject(), r.mailScopes())
+		}
 	}
 	return o, ctx.Err()
+}
+
+// otherClient is the client that a key is of, if it is known and not the one that is wanted.
+func otherClient(tokens TokenSource, want string) string {
+	if a, ok := tokens.(*ServiceAccount); ok && a.ClientID != want {
+		return a.ClientID
+	}
+	return ""
 }
 
 // mailSubject is the user whose mailbox the access to mail is tried with.

@@ -175,6 +175,7 @@ func (e *exchanger) ask(ctx context.Context, subject string, scopes []string) (T
 		return Token{}, err
 	}
 	now := time.Now()
+	issued := now.Add(-10 * time.Second) // the clock here may be a little ahead: what is of the future is refused
 	claims, err := json.Marshal(struct {
 		Iss   string `json:"iss"`
 		Scope string `json:"scope"`
@@ -182,7 +183,7 @@ func (e *exchanger) ask(ctx context.Context, subject string, scopes []string) (T
 		Sub   string `json:"sub"`
 		Iat   int64  `json:"iat"`
 		Exp   int64  `json:"exp"`
-	}{e.email, strings.Join(scopes, " "), to.String(), subject, now.Unix(), now.Add(time.Hour).Unix()})
+	}{e.email, strings.Join(scopes, " "), to.String(), subject, issued.Unix(), issued.Add(time.Hour).Unix()})
 	if err != nil {
 		return Token{}, err
 	}

@@ -25,10 +25,20 @@ func (t *Tenant) checkRule(o *observation, f *findings, probes []Probe) {
 		t.conclude(o, f, c, probeOf(probes, "P2"), func(ch Change) bool { return ch.about(p.ruleStem()) }, true)
 		return
 	}
+	var here []string
 	for _, unit := range p.units() {
 		c := c
 		c.Unit = unit
 		t.checkRuleIn(o.tree, f, c, unit)
+		for _, r := range t.ourRules(o.tree.rules(unit)) {
+			here = append(here, r.id)
+		}
+	}
+	for _, r := range t.ourRules(o.tree.allRules()) {
+		if !slices.Contains(here, r.id) {
+			f.problem(Problem{Code: problemDuplicate, Object: r.name, Text: "a rule of this name also stands in " + r.at + ", where the profile wants none: of the pilot, or of units that were protected before",
+				Do: "delete it there when the other has effect: two of them handle the same mail"})
+		}
 	}
 }
 
@@ -172,10 +182,20 @@ func (t *Tenant) expressionDrifts(r rule) []Drift {
 	if t.Secrets == nil {
 		return out
 	}
+	missing := false
 	for _, secret := range t.Secrets.Loop {
 		if d := loopDrift(r, name+": "+secret, secret, found); d != nil {
-			d.Wanted = name + ": " + shownLoop
+			d.Wanted, missing = name+": "+shownLoop, true
 			out = append(out, *d)
+		}
+	}
+	if missing {
+		return out
+	}
+	for _, s := range found {
+		if !slices.ContainsFunc(t.Secrets.Loop, func(secret string) bool { return strings.Contains(s, secret) }) {
+			out = append(out, Drift{Name: r.name, Field: "Content", Found: "(a secret that is good no more)",
+				Note: "mail that carries it goes around the gateway: take this expression out of the rule"})
 		}
 	}
 	return out

@@ -14,7 +14,15 @@ func (t *Tenant) checkAccess(o *observation, f *findings) {
 	if a == nil {
 		return
 	}
-	f.delegation(Check{Step: idAccess, Object: "delegation client " + a.ClientID}, readScopes, o.missing, o.accessErr)
+	c := Check{Step: idAccess, Object: "delegation client " + a.ClientID}
+	if o.accessKey != "" { // whatever that one was granted says nothing about the one of the profile
+		c.State, c.How, c.From = Wrong, Read, "the key"
+		f.wrong(c, Drift{Field: "Client ID", Wanted: a.ClientID, Found: oneLine(o.accessKey, 40), Note: "the key is of another client than the profile names"})
+		f.problem(Problem{Code: problemAdmin, Object: "access", Text: "the key is of the client " + oneLine(o.accessKey, 40) + ", the profile names " + a.ClientID,
+			Do: "write the client id of the key into the profile, or give the key of that client: a delegation to the other one would have no effect", Blocks: true})
+	} else {
+		f.delegation(c, readScopes, o.missing, o.accessErr)
+	}
 	if o.admin != nil && !o.admin.IsAdmin {
 		f.problem(Problem{Code: problemAdmin, Object: a.Admin, Text: "this user is no super administrator: policies cannot be read as it", Do: "name a super administrator as admin", Blocks: true})
 	}

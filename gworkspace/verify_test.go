@@ -134,7 +134,15 @@ var verifyCases = []struct {
 
 	{"remediation right", func(p *gworkspace.Profile) { p.Remediation = &gworkspace.Remediator{ClientID: gworkspacetest.ClientID} }, onboarded, nil,
 		"remediation", gworkspace.Right, gworkspace.Read, "", ""},
-	{"remediation missing", func(p *gworkspace.Profile) { p.Remediation = &gworkspace.Remediator{ClientID: "99887766554433221100"} }, func(s *gworkspacetest.Server) {
+	{"remediation by a client whose key is not there", func(p *gworkspace.Profile) { p.Remediation = &gworkspace.Remediator{ClientID: "99887766554433221100"} }, onboarded, nil,
+		"remediation", gworkspace.Unknown, "", "", ""},
+	{"access by another client", func(p *gworkspace.Profile) { p.Access.ClientID = "99887766554433221100" }, onboarded, nil,
+		"access", gworkspace.Wrong, gworkspace.Read, "", "Client ID"},
+	{"rule with a secret from before", nil, func(s *gworkspacetest.Server) {
+		s.GrantAll()
+		s.AddRules(top, []map[string]any{gworkspacetest.RedirectRule(ruleID, ruleName, content, "X-Postreeve-Token: OLDOLDOLDOLDOLDOLD")})
+	}, nil, "redirect-rule", gworkspace.Wrong, gworkspace.Read, "/", "Content"},
+	{"remediation missing", func(p *gworkspace.Profile) { p.Remediation = &gworkspace.Remediator{ClientID: gworkspacetest.ClientID} }, func(s *gworkspacetest.Server) {
 		onboarded(s)
 		s.Grant(readScopes...)
 	}, nil, "remediation", gworkspace.Missing, gworkspace.Read, "", "OAuth scopes"},

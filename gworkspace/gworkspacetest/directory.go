@@ -83,6 +83,9 @@ func (s *Server) getGroup(r *http.Request, address string) reply {
 	return ok(map[string]string{"kind": "admin#directory#group", "email": address})
 }
 
+// isGroup knows groups outside of the tenant by their domain.
+func isGroup(address string) bool { return strings.HasSuffix(address, "@googlegroups.com") }
+
 func (s *Server) listMembers(r *http.Request, address string) reply {
 	if _, rep := s.allow(r, gworkspace.ScopeGroups); rep != nil {
 		return *rep
@@ -94,14 +97,14 @@ func (s *Server) listMembers(r *http.Request, address string) reply {
 	items, next := page(s, r, all, 200, 200)
 	var out []map[string]string
 	for _, m := range items {
-		kind := "EXTERNAL"
+		kind := "USER" // also those outside of the tenant: EXTERNAL is documented and not used
 		if _, nested := s.groups[m]; nested {
 			kind = "GROUP"
 		} else if m == "*" {
 			out = append(out, map[string]string{"type": "CUSTOMER", "id": "C0"})
 			continue
-		} else if s.find(m) != nil {
-			kind = "USER"
+		} else if isGroup(m) {
+			kind = "GROUP"
 		}
 		out = append(out, map[string]string{"email": m, "type": kind, "role": "MEMBER", "status": "ACTIVE"})
 	}

@@ -123,6 +123,10 @@ func (s *Server) token(r *http.Request, body []byte) reply {
 		return oauthError(http.StatusBadRequest, "invalid_scope", "Empty or missing scope not allowed.")
 	}
 	u := s.find(c.Sub)
+	if _, at, _ := strings.Cut(c.Sub, "@"); u == nil && !slices.ContainsFunc(s.domains, func(d gworkspace.Domain) bool { return strings.EqualFold(d.Name, at) }) {
+		return oauthError(http.StatusUnauthorized, "unauthorized_client", // nobody granted anything there
+			"Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested.")
+	}
 	if u == nil || u.Suspended {
 		return oauthError(http.StatusBadRequest, "invalid_grant", "Invalid email or User ID")
 	}

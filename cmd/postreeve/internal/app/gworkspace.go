@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"time"
 
+	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/gworkspace"
 )
 
@@ -56,7 +57,7 @@ func (f *gworkspaceFlags) readProfile(e *env) (*gworkspace.Profile, error) {
 	if f.Profile == "" {
 		return nil, usage(e, "--profile is missing: it says what is wanted of the tenant")
 	}
-	p, err := readProfile(f.Profile, (*gworkspace.Profile).Check)
+	p, err := config.LoadProfile(f.Profile, (*gworkspace.Profile).Check)
 	if err != nil {
 		return nil, badProfile(e, err)
 	}
@@ -184,7 +185,7 @@ func (f *gworkspaceFlags) told(e *env, p *gworkspace.Profile) ([]gworkspace.Answ
 	}
 	for _, id := range f.Done {
 		if !known[id] {
-			return nil, usage(e, "--done %s: there is no such step: %s", id, meant(id, ids))
+			return nil, usage(e, "--done %s: there is no such step: %s", id, config.Suggest(id, ids))
 		}
 		all = append(all, gworkspace.Answer{Step: id, Done: true, By: by, At: time.Now().UTC().Truncate(time.Second)})
 	}

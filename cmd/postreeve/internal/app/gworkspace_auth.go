@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/postreeve/postreeve/gworkspace"
 )
@@ -11,6 +12,7 @@ import (
 type gworkspaceAuth struct {
 	Auth            string `enum:"auto,key,keyless,token,none" default:"auto" help:"Who reads: key (of a service account), keyless (Google signs), token, or none. By default what the other flags say, else none."`
 	KeyFile         string `placeholder:"FILE" help:"The key of the service account, in JSON as the console hands it out."`
+	MailKeyFile     string `placeholder:"FILE" help:"The key of the service account that takes mail back, where the profile names another one for it."`
 	ServiceAccount  string `placeholder:"ADDRESS" help:"With --auth keyless: the service account that signs."`
 	CallerTokenFile string `placeholder:"FILE" help:"With --auth keyless: a token of a caller that may let it sign."`
 	TokenFile       string `placeholder:"FILE" help:"A token for one user and what it may read; read again for every request."`
@@ -26,7 +28,28 @@ func (a *gworkspaceAuth) client(e *env, admin string) (*gworkspace.Client, error
 	if err != nil || tokens == nil {
 		return nil, err
 	}
-	return gworkspace.NewClient(gworkspace.ClientConfig{Admin: admin, Tokens: tokens, BaseURL: a.APIURL})
+	cfg := gworkspace.ClientConfig{Admin: admin, Tokens: tokens, BaseURL: a.APIURL}
+	if a.MailKeyFile != "" {
+		if cfg.MailTokens, err = a.account("--mail-key-file", a.MailKeyFile); err != nil {
+			return nil, err
+		}
+	}
+	return gworkspace.NewClient(cfg)
+}
+
+// account reads the key of a service account.
+func (a *gworkspaceAuth) account(flag, path string) (gworkspace.TokenSource, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	defer f.Close()
+	account, err := gworkspace.ReadServiceAccount(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %s", flag, show(path), strings.TrimPrefix(err.Error(), "gworkspace: service account: "))
+	}
+	account.Exchange = gworkspace.Exchange{TokenURL: a.TokenURL}
+	return account, nil
 }
 
 func (a *gworkspaceAuth) tokens(e *env) (gworkspace.TokenSource, error) {
@@ -51,22 +74,11 @@ func (a *gworkspaceAuth) tokens(e *env) (gworkspace.TokenSource, error) {
 			return nil, usage(e, "--auth %s needs %s", way, need.flag)
 		}
 	}
-	exchange := gworkspace.Exchange{TokenURL: a.TokenURL}
 	switch way {
 	case "key":
-		f, err := os.Open(a.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("--key-file: %w", err)
-		}
-		defer f.Close()
-		account, err := gworkspace.ReadServiceAccount(f)
-		if err != nil {
-			return nil, err
-		}
-		account.Exchange = exchange
-		return account, nil
+		return a.account("--key-file", a.KeyFile)
 	case "keyless":
-		return &gworkspace.Keyless{Exchange: exchange, Email: a.ServiceAccount, Caller: gworkspace.TokenFile(a.CallerTokenFile), IAMURL: a.IAMURL}, nil
+		return &gworkspace.Keyless{Exchange: gworkspace.Exchange{TokenURL: a.TokenURL}, Email: a.ServiceAccount, Caller: gworkspace.TokenFile(a.CallerTokenFile), IAMURL: a.IAMURL}, nil
 	case "token":
 		return gworkspace.TokenFile(a.TokenFile), nil
 	}

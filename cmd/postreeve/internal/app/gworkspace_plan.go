@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/gworkspace"
 	"github.com/postreeve/postreeve/verdict/teststring"
 )
@@ -130,7 +132,7 @@ Exit codes: 0 written, 1 error.`
 
 // Run writes.
 func (c *gworkspaceRunbookCmd) Run(e *env) error {
-	p, err := readProfile(c.Profile, (*gworkspace.Profile).Check)
+	p, err := config.LoadProfile(c.Profile, (*gworkspace.Profile).Check)
 	if err != nil {
 		return badProfile(e, err)
 	}
@@ -153,10 +155,16 @@ func (c *gworkspaceRunbookCmd) finish(p *gworkspace.Profile, g *gworkspace.Guide
 			g.Probes[i].Values[j].Value = strings.ReplaceAll(v.Value, gworkspace.SpamText, teststring.Spam)
 		}
 	}
-	g.Before = append(g.Before, "After each step: postreeve gworkspace verify --profile "+c.Profile+" --key-file KEY.json -c postreeve.yaml --secrets SECRETS.json, "+
+	secrets := cmp.Or(c.Secrets, "SECRETS.json")
+	g.Before = append(g.Before, "After each step: postreeve gworkspace verify --profile "+c.Profile+" --key-file KEY.json -c postreeve.yaml --secrets "+secrets+", "+
 		"and when all stands, with --probe PILOT@"+p.Domains[0]+" from outside. What it cannot read is said with --done STEP --told FILE.")
 	if p.Mode == gworkspace.Reroute {
-		g.Before = append(g.Before, "Before the rule, at the gateway, for each of the domains: next-hop: smtp.google.com, connection: gworkspace, token: file:SECRETS.json.loop, "+
-			"upstream: {tenant-token: [\"file:SECRETS.json.tenant\", \"file:SECRETS.json.tenant.old\"]}. With another headers: {prefix}, the profile needs the same.")
+		g.Before = append(g.Before, "Before the rule, at the gateway, for each of the domains: next-hop: smtp.google.com, connection: gworkspace, token: file:"+secrets+".loop, "+
+			"upstream: {tenant-token: [\"file:"+secrets+".tenant\", \"file:"+secrets+".tenant.old\"]}. With another headers: {prefix}, the profile needs the same.")
+	} else {
+		g.Before = append(g.Before, "Before the MX records move, at the gateway, for each of the domains: next-hop: smtp.google.com, tls: verify, and no connection: Google is not in front of it. With another headers: {prefix}, the profile needs the same.")
+	}
+	for _, d := range p.Domains {
+		g.Before = append(g.Before, "Before mail comes to the gateway the domain has to be proven there, or its mail is deferred: postreeve domain add -c postreeve.yaml "+d+", then postreeve domain verify -c postreeve.yaml --wait "+d)
 	}
 }

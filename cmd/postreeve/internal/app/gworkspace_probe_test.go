@@ -280,7 +280,6 @@ func TestGWorkspaceOurSide(t *testing.T) {
 		"no tenant's secret":         {"", `connection: gworkspace, token: "file:FILE.loop", upstream: {nets: [192.0.2.0/24]}`, nil, 2, "not told from others"},
 		"another connection":         {"", `token: "file:FILE.loop"`, nil, 2, "set connection: gworkspace"},
 		"another header":             {"", `connection: gworkspace, token: "file:FILE.loop", upstream: {tenant-token: "file:FILE.tenant", tenant-header: X-Postreeve-Other}`, nil, 2, "adds another header"},
-		"a header that is not ours":  {"", `connection: gworkspace, token: "file:FILE.loop", upstream: {tenant-token: "file:FILE.tenant", tenant-header: X-Secret}`, nil, 2, "is not taken off"},
 		"another prefix":             {"headers: {prefix: X-Acme}", withDomain, nil, 2, "looks for another header"},
 		"a domain that is not there": {"", `verification: required}` + "\n  ex.org: {next-hop: \"192.0.2.1\", verification: waived", func(d *googleDesk) { swap(d, "ex.net:", "ex.com:") }, 2, "refuses mail of this domain"},
 		"a host for sending":         {"", withDomain, func(d *googleDesk) { swap(d, "192.0.2.1:25", "smtp-relay.gmail.com") }, 2, "by those who sign in"},

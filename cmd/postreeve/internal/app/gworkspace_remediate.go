@@ -41,7 +41,7 @@ func (c *gworkspaceRemediateCmd) Run(e *env) error {
 	if t.Client == nil {
 		return usage(e, "there is no access to the tenant: --key-file, or --auth keyless")
 	}
-	if err := agree(e, c.Yes, fmt.Sprintf("This moves %s (%s).", plural(len(targets), "message"), c.Cure)); err != nil {
+	if err := agree(e, c.Yes, c.question(len(targets))); err != nil {
 		return err
 	}
 	header := cmp.Or(c.IDHeader, t.Profile.Headers.ID, cmp.Or(t.Profile.Headers.Prefix, "X-Postreeve")+"-Id")
@@ -57,6 +57,13 @@ func (c *gworkspaceRemediateCmd) Run(e *env) error {
 	}
 	found, err := t.Client.Remediate(e.ctx, r)
 	return c.end(e, found, err)
+}
+
+func (c *gworkspaceRemediateCmd) question(n int) string {
+	if c.Cure == string(gworkspace.Permanent) {
+		return fmt.Sprintf("This deletes %s for good, from the mailbox of everybody who got one: there is no way back.", plural(n, "message"))
+	}
+	return fmt.Sprintf("This moves %s (%s).", plural(n, "message"), c.Cure)
 }
 
 func (c *gworkspaceRemediateCmd) end(e *env, found []gworkspace.Remediation, err error) error {

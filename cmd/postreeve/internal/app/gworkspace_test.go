@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postreeve/postreeve/dnsverify/dnstest"
 	"github.com/postreeve/postreeve/gworkspace"
@@ -135,11 +136,17 @@ func TestGWorkspaceSecrets(t *testing.T) {
 	if got := run(t, "", "gworkspace", "secrets", d.file("s.json")); got.code != 64 || !strings.Contains(got.err, "--rotate") {
 		t.Errorf("again: %+v", got)
 	}
+	if err := os.Remove(d.file("s.json.tenant")); err != nil { // a call that was cut short
+		t.Fatal(err)
+	}
+	if again := d.secrets(t); again.Tenant[0] != first.Tenant[0] {
+		t.Error("what was cut short was not made good but replaced")
+	}
 	both := d.secrets(t, "--rotate")
 	if len(both.Tenant) != 2 || both.Tenant[1] != first.Tenant[0] {
 		t.Error("the secret before is not good while one is replaced")
 	}
-	for name, want := range map[string]string{"s.json.tenant": both.Tenant[0], "s.json.tenant.old": first.Tenant[0], "s.json.loop": both.Loop[0]} {
+	for name, want := range map[string]string{"s.json.tenant": both.Tenant[0], "s.json.tenant.old": first.Tenant[0], "s.json.loop": first.Loop[0]} {
 		if raw, err := os.ReadFile(d.file(name)); err != nil || strings.TrimSpace(string(raw)) != want {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -147,8 +154,22 @@ func TestGWorkspaceSecrets(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, fi, err)
 		}
 	}
+	if both.Loop[1] != first.Loop[0] {
+		t.Error("the secret of the loop before is not kept")
+	}
+	for arg, want := range map[string]string{"--rotate": "two of each already", "--settle": "48 hours ago"} {
+		if got := run(t, "", "gworkspace", "secrets", d.file("s.json"), arg); got.code != 64 || !strings.Contains(got.err, want) {
+			t.Errorf("%s too early: %+v", arg, got)
+		}
+	}
+	if err := os.Chtimes(d.file("s.json"), time.Time{}, time.Now().Add(-49*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
 	if last := d.secrets(t, "--settle"); len(last.Tenant) != 1 || last.Tenant[0] != both.Tenant[0] {
 		t.Error("settled to another one")
+	}
+	if raw, err := os.ReadFile(d.file("s.json.loop")); err != nil || strings.TrimSpace(string(raw)) != both.Loop[0] {
+		t.Errorf("the new secret of the loop is not stamped: %v", err)
 	}
 	if _, err := os.Stat(d.file("s.json.tenant.old")); err == nil {
 		t.Error("the secret before is still there")
@@ -168,6 +189,15 @@ func TestGWorkspaceRemediate(t *testing.T) {
 	}
 	args[3] = "another"
 	d.run(t, 2, "remediate", args...)
+	if err := os.WriteFile(d.file("bad.json"), []byte(`{"type": "authorized_user", "client_secret": "hush"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, flag := range []string{"--key-file", "--mail-key-file"} {
+		got := d.run(t, 1, "remediate", append(args, flag, d.file("bad.json"))...)
+		if !strings.Contains(got.err, flag+" "+d.file("bad.json")) || strings.Contains(got.err, "hush") || strings.Contains(got.err, "gworkspace:") {
+			t.Errorf("%s: %s", flag, got.err)
+		}
+	}
 }
 
 func TestGWorkspaceRunbook(t *testing.T) {

@@ -64,11 +64,15 @@ func (f *otherFlags) open(e *env) (*otherDesk, error) {
 	}
 	for _, s := range f.Egress {
 		a, err := netip.ParsePrefix(s)
-		if ip, ierr := netip.ParseAddr(s); ierr == nil {
-			a, err = netip.PrefixFrom(ip, ip.BitLen()), nil
+		if ip, ierr := netip.ParseAddr(s); ierr == nil && ip.Zone() == "" { // a zone may hold anything, and is pasted
+			ip = ip.Unmap()
+			a, err, s = netip.PrefixFrom(ip, ip.BitLen()), nil, ip.String()
 		}
-		if err != nil || a.Masked() != a {
+		switch {
+		case err != nil || a.Masked() != a:
 			return nil, usage(e, "--egress %s is no address or network, as in 192.0.2.7 or 192.0.2.0/24", s)
+		case a.Addr().Is4() && a.Bits() < 8 || a.Addr().Is6() && a.Bits() < 32:
+			return nil, usage(e, "--egress %s: to trust so many addresses cannot be meant: those that the gateway sends from", s)
 		}
 		d.egress = append(d.egress, s)
 	}

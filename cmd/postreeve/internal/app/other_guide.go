@@ -35,7 +35,7 @@ func (d *otherDesk) hopName() string { return cmp.Or(d.hop, "the mail server") }
 func (d *otherDesk) tlsStep() m365.Step {
 	return m365.Step{ID: otherTLS, Title: "See that the mail server can encrypt", Object: d.hopName(), Verb: m365.VerbProbe,
 		Why:   "The gateway hands on all mail of the domain: first see that it can do so encrypted, with a certificate that fits.",
-		Check: "postreeve other verify looks at it.", Wait: "none",
+		Check: "postreeve other verify -c " + d.flags.Config + " " + d.domain, Wait: "none",
 		Console: &m365.Console{Path: "On the machine of the gateway", Values: []m365.Value{{Name: "Run", Value: "postreeve other verify -c " + d.flags.Config + " " + d.domain}},
 			Expect: "STARTTLS is offered, and the certificate is valid for " + d.hopName() + "; then set tls: verify for the domain."}}
 }
@@ -70,9 +70,10 @@ func inFront(key, what string) string {
 	return "postconf -e \"" + key + " = " + what + ", $(postconf -h " + key + ")\""
 }
 
-// outOf takes it out again.
+// outOf takes it out again: the whole of it, and not a part of something longer.
 func outOf(key, what string) string {
-	return "postconf -e \"" + key + " = $(postconf -h " + key + " | sed 's#" + what + "[, ]*##')\""
+	pattern := strings.ReplaceAll(what, ".", "\\.")
+	return "postconf -e \"" + key + " = $(postconf -h " + key + " | sed -E 's#(^|[, ])" + pattern + "([, ]+|$)#\\1#')\""
 }
 
 // lockPostfix lets nobody else in on one service: those for users have others.
@@ -133,7 +134,7 @@ func (d *otherDesk) allowStep() m365.Step {
 		values = append(values,
 			m365.Value{Name: "/etc/postfix/gateway.cidr", Value: d.list(func(s string) string { return s + " OK" })},
 			m365.Value{Name: "/etc/postfix/gateway_screen.cidr", Value: d.list(func(s string) string { return s + " permit" })},
-			m365.Value{Name: "First keep what is there", Value: "cp -p /etc/postfix/main.cf /etc/postfix/main.cf.before-gateway"},
+			m365.Value{Name: "First keep what is there", Value: "cp -pn /etc/postfix/main.cf /etc/postfix/main.cf.before-gateway"},
 			m365.Value{Name: "Before the checks that judge clients", Value: inFront("smtpd_client_restrictions", gatewayCIDR)},
 			m365.Value{Name: "Where postscreen runs", Value: inFront("postscreen_access_list", screenCIDR)},
 			m365.Value{Name: "No limits for each address", Value: inFront("smtpd_client_event_limit_exceptions", strings.ReplaceAll(d.list(itself), "\n", ", "))},
@@ -173,7 +174,7 @@ func (d *otherDesk) spamStep() m365.Step {
 	case "postfix":
 		c.Path = "On the mail server, as root"
 		c.Values = []m365.Value{sieve, checks, {Name: "With it, in main.cf", Value: inFront("header_checks", headerChecks) + "\n" + reloadPostfix}}
-		s.Undo = outOf("header_checks", headerChecks) + "\n" + reloadPostfix
+		s.Undo = outOf("header_checks", headerChecks) + "\n" + reloadPostfix + "\n# and take the lines for Sieve out again"
 	default:
 		c.Values = []m365.Value{{Name: "Header " + field + " is", Value: "FAIL"}, {Name: "Then move to", Value: "Junk"}, sieve, checks}
 	}
@@ -198,7 +199,7 @@ func (d *otherDesk) mxStep() m365.Step {
 	return m365.Step{ID: otherMX, Title: "Move the MX records to the gateway", Object: d.domain, Verb: m365.VerbManual, Needs: []string{otherAllow, otherSpam, otherProof},
 		Why:  "From here on mail goes through the gateway.",
 		Risk: "An MX record of before that is left in, with whatever preference, is a way past the gateway: spammers use the worst one on purpose.",
-		Wait: "the old TTL, and 72 hours until nobody goes by the old records any more", Check: "postreeve other verify", Undo: "The old records in before the new ones go out.",
+		Wait: "the old TTL, and 72 hours until nobody goes by the old records any more", Check: "postreeve other verify -c " + d.flags.Config + " " + d.domain, Undo: "The old records in before the new ones go out.",
 		Console: &m365.Console{Path: "Where the zone of " + d.domain + " is edited", Values: []m365.Value{
 			{Name: "MX records, and no others", Value: strings.Join(lines, "\n")},
 			{Name: "The order that loses no mail, with MTA-STS and TTL", Value: "postreeve domain cutover -c " + d.flags.Config + " " + d.domain}},
@@ -210,7 +211,7 @@ func (d *otherDesk) lockStep() m365.Step {
 		Why:   "Whoever knows the name or address of the mail server can still send to it directly, and old records stay known for years.",
 		Risk:  "Too early, mail that still comes directly is refused: wait until the old TTL is over and the log shows none.",
 		Wait:  "begin when no mail has come from elsewhere for 72 hours",
-		Check: "postreeve other verify --recipient ADDRESS, from a machine that the server does not know", Undo: openPort,
+		Check: "postreeve other verify -c " + d.flags.Config + " --recipient ADDRESS " + d.domain + ", from a machine that the server does not know: mail from strangers is refused", Undo: openPort,
 		Console: &m365.Console{Path: "The firewall of the mail server; ports 587 and 465, where users send, stay open",
 			Values: []m365.Value{{Name: "Allow TCP port 25 from these alone", Value: d.list(itself)}}, Expect: "A connection from elsewhere to port 25 is refused."}}
 	switch d.flags.Server {

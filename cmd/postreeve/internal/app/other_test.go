@@ -1,6 +1,9 @@
 package app_test
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +43,13 @@ func TestOtherRunbook(t *testing.T) {
 	if got := l.other(t, 64, "runbook"); !strings.Contains(got.err, "--egress is missing") {
 		t.Errorf("without addresses: %s", got.err)
 	}
+	for _, egress := range []string{"fe80::1%eth0';reboot", "0.0.0.0/0", "2000::/3", "192.0.2.1 x"} {
+		l.other(t, 64, "runbook", "--egress", egress)
+	}
+	doc := l.other(t, 0, "runbook", "--server", "exchange", "--egress", "192.0.2.1").out
+	if strings.Contains(doc, "\\|") || !strings.Contains(doc, "`Remove-TransportRule 'Postreeve Spam Rule' -Confirm:$false`\n") {
+		t.Errorf("commands cannot be copied as they stand:\n%s", doc)
+	}
 	if got := l.other(t, 64, "runbook", "--egress", "192.0.2.1/24"); !strings.Contains(got.err, "no address or network") {
 		t.Errorf("bits behind the length: %s", got.err)
 	}
@@ -67,6 +77,65 @@ func TestOtherSteps(t *testing.T) {
 		doc := l.other(t, 0, "runbook", "--server", server, "--egress", "192.0.2.1").out
 		if got, want := strings.Count(doc, "**Wait:**"), len(g.Steps)+len(g.Back); got != want || strings.Count(doc, "**Checked by:**") != want {
 			t.Errorf("%s: %d of %d steps say how long to wait", server, got, want)
+		}
+	}
+}
+
+// TestOtherUndo: what is put into a list of Postfix comes out again, and nothing that only begins like it.
+func TestOtherUndo(t *testing.T) {
+	t.Parallel()
+	for _, tool := range []string{"sh", "sed"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip(tool + " is not here")
+		}
+	}
+	l := newLab(t, nil, exNet)
+	dir := t.TempDir()
+	const fake = "#!/bin/sh\nif [ \"$1\" = -h ]; then cat \"$POSTCONF/$2\"; else printf '%s\\n' \"${2#* = }\" > \"$POSTCONF/${2%% = *}\"; fi\n"
+	if err := os.WriteFile(filepath.Join(dir, "postconf"), []byte(fake), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	before := map[string]string{"smtpd_client_restrictions": "permit_mynetworks, reject_rbl_client x.example", "postscreen_access_list": "",
+		"smtpd_client_event_limit_exceptions": "192.0.2.10, $mynetworks", "header_checks": "pcre:/etc/postfix/own"}
+	for key, value := range before {
+		if err := os.WriteFile(filepath.Join(dir, key), []byte(value+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(key string) string {
+		raw, err := os.ReadFile(filepath.Join(dir, key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(raw))
+	}
+	shell := func(text string) {
+		for line := range strings.Lines(text) {
+			if !strings.HasPrefix(line, "postconf -e") {
+				continue
+			}
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", line)
+			cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "POSTCONF="+dir)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%s%s%v", line, out, err)
+			}
+		}
+	}
+	g := lines[m365.Guide](t, l.other(t, 0, "runbook", "--server", "postfix", "--egress", "192.0.2.1", "--json").out)[0]
+	for _, s := range g.Steps[1:3] {
+		for _, v := range s.Console.Values {
+			shell(v.Value)
+		}
+	}
+	if got := read("smtpd_client_event_limit_exceptions"); got != "192.0.2.1, 192.0.2.10, $mynetworks" {
+		t.Errorf("the addresses are not in front: %q", got)
+	}
+	for _, s := range g.Steps[1:3] {
+		shell(s.Undo)
+	}
+	for key, want := range before {
+		if got := read(key); got != want {
+			t.Errorf("%s is %q, was %q", key, got, want)
 		}
 	}
 }
