@@ -163,7 +163,12 @@ func (s *Server) inspect(tx *transaction, m *verdict.Message) *Reply {
 	case hidden:
 		return &Reply{Code: 554, Enhanced: EnhancedCode{5, 6, 0}, Text: "message refused: a line that is no header field among those that are (" + m.ID + ")"}
 	}
-	if up := tx.domain.Upstream; up.vouches(m.Peer.Addr.Addr(), h) {
+	up := tx.domain.Upstream
+	if up.blind(m.Peer.Addr.Addr(), h) {
+		return &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 5}, Text: "temporary problem, try again later (" + m.ID + ")",
+			Err: errors.New("it says whose mail it is, and the secret to check that with cannot be read")}
+	}
+	if up.vouches(m.Peer.Addr.Addr(), h) {
 		if c, ok := up.origin(h); ok {
 			m.Origin = c
 		} else if m.Origin == m.Peer { // the upstream is not who sent it

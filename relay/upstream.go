@@ -36,7 +36,8 @@ type TenantProof struct {
 	Header string // name of the field
 	ID     string // tells this proof from others, without the secret: where it is kept, for one
 	// Tokens returns the values that are good: one, or two while one is replaced. None means that nobody is
-	// believed. It is called for every message, by many goroutines at once.
+	// believed, and that who has a proof to show is told to come again (451). It is called for every message, by many
+	// goroutines at once.
 	Tokens func() []string `json:"-"`
 }
 
@@ -75,6 +76,13 @@ func (u Upstream) vouches(peer netip.Addr, h verdict.Header) bool {
 		return contains(u.Nets, peer)
 	}
 	return (len(u.Nets) == 0 || contains(u.Nets, peer)) && u.Proof.in(h)
+}
+
+// blind says whether a message has a proof to show and there is nothing to compare it with: it is neither taken for
+// mail of the upstream nor, with what that says of its sender, for that of a stranger.
+func (u Upstream) blind(peer netip.Addr, h verdict.Header) bool {
+	p := u.Proof
+	return p != nil && (len(u.Nets) == 0 || contains(u.Nets, peer)) && len(h.Values(p.Header)) > 0 && (p.Tokens == nil || len(p.Tokens()) == 0)
 }
 
 // origin returns the client that the upstream vouches for. ok is false if it does not say.

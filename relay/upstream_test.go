@@ -33,7 +33,11 @@ func TestTenantProof(t *testing.T) {
 		"a part of the secret":      {"X-Postreeve-Tenant: new-0123456789abcde\r\n", nil, []string{"new-0123456789abcdef"}, false, "127.0.0.1"},
 		"none, in a listed network": {"", loopback, []string{"new-0123456789abcdef"}, false, "127.0.0.1"},
 		"in the body alone":         {"\r\nX-Postreeve-Tenant: new-0123456789abcdef\r\n", nil, []string{"new-0123456789abcdef"}, false, "127.0.0.1"},
-		"the secret is gone":        {"X-Postreeve-Tenant: new-0123456789abcdef\r\n", nil, nil, false, "127.0.0.1"},
+		"the secret is gone":        {"X-Postreeve-Tenant: new-0123456789abcdef\r\n", nil, nil, false, ""}, // 451
+		"gone, and not claimed":     {"", nil, nil, false, "127.0.0.1"},
+		"gone, from elsewhere":      {"X-Postreeve-Tenant: new-0123456789abcdef\r\n", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, nil, false, "127.0.0.1"},
+		"folded":                    {"X-Postreeve-Tenant:\r\n new-0123456789abcdef\r\n", nil, []string{"new-0123456789abcdef"}, false, "203.0.113.9"},
+		"with a comment":            {"X-Postreeve-Tenant: new-0123456789abcdef (ours)\r\n", nil, []string{"new-0123456789abcdef"}, false, "127.0.0.1"},
 		"an empty secret":           {"X-Postreeve-Tenant:\r\n", nil, []string{""}, false, "127.0.0.1"},
 		"with its results":          {"X-Postreeve-Tenant: new-0123456789abcdef\r\n", nil, []string{"new-0123456789abcdef"}, true, "203.0.113.9"},
 	} {
@@ -49,6 +53,10 @@ func TestTenantProof(t *testing.T) {
 					return nil, nil
 				})}}
 			}))
+			if tt.want == "" {
+				c.mail(google+tt.header+message("hello"), "451 4.3.5", "b@ex.net")
+				return
+			}
 			c.mail(google+tt.header+message("hello"), "250", "b@ex.net")
 			if got := <-origins; got != tt.want {
 				t.Errorf("origin %s, want %s", got, tt.want)
