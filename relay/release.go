@@ -13,8 +13,9 @@ import (
 const releasedName = "Released"
 
 // Release delivers a message that was held to the next hop of its domain, with the fields on top that it
-// would have got, but for an ARC set and authentication results, and with mark in a field of its own.
-// m is as it was held: its Envelope has those who are to get it. It may be called on a server that does not serve.
+// would have got, but for an ARC set, and with mark in a field of its own. m is as it was held: its Envelope has
+// those who are to get it, and its Auth what was known about the sender when it came, which is what the
+// Authentication-Results say. It may be called on a server that does not serve.
 func (s *Server) Release(ctx context.Context, d *Domain, m *verdict.Message, class verdict.Class, mark string) ([]Receipt, error) {
 	if err := s.Valid(); err != nil {
 		return nil, err
@@ -26,6 +27,7 @@ func (s *Server) Release(ctx context.Context, d *Domain, m *verdict.Message, cla
 	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.deliver())
 	defer cancel()
 	var st stamps
+	s.stampResults(&st, m)
 	st.add("Received", fmt.Sprintf("from quarantine by %s (%s) id %s; %s", s.hostname, stampNote(d), m.ID, m.Received.Format(time.RFC1123Z)))
 	st.add(s.Headers.name("Id"), m.ID)
 	st.add(s.Headers.name("Verdict"), verdictWord(class))

@@ -19,6 +19,23 @@ type Act struct {
 	Detail string    `json:"detail,omitempty"`
 }
 
+type whoKey struct{}
+
+// As says who does what is done with ctx, for the audit trail: PutRecord and DeleteRecord ask for it. Where nobody is
+// named it is the gateway itself, and of records that it only changes nothing is written down.
+func As(ctx context.Context, who string) context.Context {
+	return context.WithValue(ctx, whoKey{}, who)
+}
+
+// whoOf is who was named by As, or empty.
+func whoOf(ctx context.Context) string {
+	who, _ := ctx.Value(whoKey{}).(string)
+	return who
+}
+
+// itself is who does something when nobody else does.
+func (s *Store) itself() string { return "node " + s.config.Node }
+
 const insertAudit = `INSERT INTO audit (id, at, who, what, object, detail) VALUES (?, ?, ?, ?, ?, ?)`
 
 // audit writes a line in the transaction of what it tells about: neither is there without the other.
@@ -36,7 +53,7 @@ func (s *Store) Audit(ctx context.Context, object string, limit int) ([]Act, err
 	if object != "" {
 		w.add("object = ?", object)
 	}
-	rows, err := s.db.query(ctx, "SELECT id, at, who, what, object, detail FROM audit"+w.String()+
+	rows, err := s.db.search(ctx, "SELECT id, at, who, what, object, detail FROM audit"+w.String()+
 		fmt.Sprintf(" ORDER BY at DESC, id LIMIT %d", Filter{Limit: limit}.limit()), w.args...)
 	if err != nil {
 		return nil, err

@@ -25,6 +25,7 @@ import (
 type files struct {
 	root *os.Root
 	step func(string) error
+	to   owner // of what root makes
 
 	mu   sync.Mutex
 	dirs map[string]*keyDir // those whose names are on disk for certain
@@ -43,14 +44,14 @@ const (
 )
 
 func newFiles(dir string, step func(string) error) (*files, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	return &files{root: root, step: step, dirs: make(map[string]*keyDir)}, nil
+	return &files{root: root, step: step, to: ownerOf(dir), dirs: make(map[string]*keyDir)}, nil
 }
 
 func (f *files) close() error {
@@ -103,6 +104,9 @@ func (f *files) write(ctx context.Context, d *keyDir, name string, src verdict.S
 		return err
 	}
 	defer w.Close()
+	if err := giveFile(w, f.to); err != nil {
+		return err
+	}
 	sum := sha256.New()
 	if err := copyAll(io.MultiWriter(contextWriter{ctx, w}, sum), src); err != nil {
 		return err
@@ -140,7 +144,11 @@ func (f *files) dir(dir string) (*keyDir, error) {
 	}
 	day := filepath.Dir(dir)
 	for _, d := range []string{day, dir} {
-		if err := f.root.Mkdir(d, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		err := f.root.Mkdir(d, 0o700)
+		if err == nil {
+			err = giveIn(f.root, d, f.to)
+		}
+		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}
 	}
@@ -203,21 +211,18 @@ func (f *files) tidy(before time.Time) error {
 	return nil
 }
 
-// mark returns what was written first of all that was ever given to it.
-func (f *files) mark(_ context.Context, want string) (string, error) {
-	have, err := f.root.ReadFile(markName)
-	if err == nil && len(have) > 0 {
-		return string(have), nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	w, err := f.root.OpenFile(markName, os.O_CREATE|os.O_WRONLY, 0o600)
+// setMark writes the mark, whole or not at all.
+func (f *files) setMark(_ context.Context, mark string) error {
+	const name = markName + ".next"
+	w, err := f.root.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return "", err
+		return err
 	}
-	_, err = w.WriteString(want)
-	return want, errors.Join(err, w.Sync(), w.Close(), f.syncDir("."))
+	_, err = w.WriteString(mark + "\n")
+	if err = errors.Join(err, giveFile(w, f.to), w.Sync(), w.Close()); err != nil {
+		return err
+	}
+	return errors.Join(f.root.Rename(name, markName), f.syncDir("."))
 }
 
 func (f *files) syncDir(dir string) error {

@@ -11,16 +11,13 @@ import (
 	"hash"
 	"io"
 	"iter"
-	"net/http"
 	"net/url"
 	"os"
 	"path"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/postreeve/postreeve/verdict"
 )
@@ -29,6 +26,7 @@ import (
 // body is whole is checked by its digest, which stands in the object's metadata.
 type objects struct {
 	client *minio.Client
+	keys   *s3Keys
 	bucket string
 	prefix string
 	step   func(string) error
@@ -36,8 +34,8 @@ type objects struct {
 
 const digestKey = "Postreeve-Sha256"
 
-// newObjects opens s3://BUCKET/PREFIX?endpoint=HOST[:PORT]&region=REGION&insecure=1. The keys come from
-// Config.S3Keys, or else from where AWS tools look: the environment, ~/.aws/credentials, or the role of the machine.
+// newObjects opens s3://BUCKET/PREFIX?endpoint=HOST[:PORT]&region=REGION&insecure=1. For the keys
+// see newS3Keys.
 func newObjects(ctx context.Context, u *url.URL, c Config) (*objects, error) {
 	q := u.Query()
 	for k := range q {
@@ -48,23 +46,17 @@ func newObjects(ctx context.Context, u *url.URL, c Config) (*objects, error) {
 	if u.Host == "" {
 		return nil, fmt.Errorf("store: bodies %s: no bucket", redactURL(u.String()))
 	}
-	creds := credentials.NewChainCredentials([]credentials.Provider{
-		&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{Client: &http.Client{Timeout: 5 * time.Second}},
-	})
-	if c.S3Keys != nil {
-		id, secret, err := c.S3Keys()
-		if err != nil {
-			return nil, fmt.Errorf("store: keys for %s: %w", redactURL(u.String()), err)
-		}
-		creds = credentials.NewStaticV4(id, secret, "")
+	keys, err := newS3Keys(c)
+	if err != nil {
+		return nil, fmt.Errorf("store: keys for %s: %w", redactURL(u.String()), err)
 	}
 	client, err := minio.New(cmp.Or(q.Get("endpoint"), "s3.amazonaws.com"), &minio.Options{
-		Creds: creds, Secure: q.Get("insecure") == "", Region: q.Get("region"), MaxRetries: 3,
+		Creds: keys.creds, Secure: q.Get("insecure") == "", Region: q.Get("region"), MaxRetries: 3,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: bodies %s: %w", redactURL(u.String()), err)
 	}
-	o := &objects{client: client, bucket: u.Host, prefix: strings.Trim(u.Path, "/"), step: c.step}
+	o := &objects{client: client, keys: keys, bucket: u.Host, prefix: strings.Trim(u.Path, "/"), step: c.step}
 	ok, err := client.BucketExists(ctx, o.bucket)
 	if err == nil && !ok {
 		err = errors.New("there is no such bucket, or the key may not see it: make it first")
@@ -105,11 +97,17 @@ func (o *objects) Put(ctx context.Context, key string, src verdict.Source) error
 	}
 	r := &rewinder{src: src}
 	defer r.Close()
-	_, err := o.client.PutObject(ctx, o.bucket, o.name(key), r, src.Size(), minio.PutObjectOptions{
-		ContentType:  "application/octet-stream", // a browser must not show it
-		UserMetadata: map[string]string{digestKey: hex.EncodeToString(sum.Sum(nil))},
-		// One PUT up to the largest message; parts would need memory for each.
-		DisableMultipart: true,
+	err := o.signed(func() error {
+		if _, err := r.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		_, err := o.client.PutObject(ctx, o.bucket, o.name(key), r, src.Size(), minio.PutObjectOptions{
+			ContentType:  "application/octet-stream", // a browser must not show it
+			UserMetadata: map[string]string{digestKey: hex.EncodeToString(sum.Sum(nil))},
+			// One PUT up to the largest message; parts would need memory for each.
+			DisableMultipart: true,
+		})
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("store: put %s: %w", key, err)
@@ -117,22 +115,12 @@ func (o *objects) Put(ctx context.Context, key string, src verdict.Source) error
 	return o.step("body.put")
 }
 
-// mark returns what was written first of all that was ever given to it.
-func (o *objects) mark(ctx context.Context, want string) (string, error) {
-	r, err := o.client.GetObject(ctx, o.bucket, o.name(markName), minio.GetObjectOptions{})
-	if err != nil {
-		return "", err
-	}
-	defer r.Close()
-	have, err := io.ReadAll(io.LimitReader(r, 1024))
-	if err == nil && len(have) > 0 {
-		return string(have), nil
-	}
-	if err != nil && !notThere(err) {
-		return "", err
-	}
-	_, err = o.client.PutObject(ctx, o.bucket, o.name(markName), strings.NewReader(want), int64(len(want)), minio.PutObjectOptions{})
-	return want, err
+// setMark writes the mark.
+func (o *objects) setMark(ctx context.Context, mark string) error {
+	return o.signed(func() error {
+		_, err := o.client.PutObject(ctx, o.bucket, o.name(markName), strings.NewReader(mark+"\n"), int64(len(mark)+1), minio.PutObjectOptions{})
+		return err
+	})
 }
 
 // rewinder reads a source again from any place, so that the client can send a body a second time.
@@ -192,7 +180,12 @@ func (o *objects) Get(ctx context.Context, key string) (verdict.Source, error) {
 	if !validKey(key) {
 		return nil, fmt.Errorf("store: %q is no key", key)
 	}
-	first, info, err := o.first(ctx, key)
+	var first []byte
+	var info minio.ObjectInfo
+	err := o.signed(func() (err error) {
+		first, info, err = o.first(ctx, key)
+		return err
+	})
 	if notThere(err) {
 		return nil, fmt.Errorf("%w: %s", ErrNoBody, key)
 	}
@@ -248,7 +241,9 @@ func (o *objects) Delete(ctx context.Context, key string) error {
 	if err := o.step("body.delete"); err != nil {
 		return err
 	}
-	err := o.client.RemoveObject(ctx, o.bucket, o.name(key), minio.RemoveObjectOptions{})
+	err := o.signed(func() error {
+		return o.client.RemoveObject(ctx, o.bucket, o.name(key), minio.RemoveObjectOptions{})
+	})
 	if err != nil && !notThere(err) {
 		return fmt.Errorf("store: delete %s: %w", key, err)
 	}
@@ -265,6 +260,7 @@ func (o *objects) List(ctx context.Context) iter.Seq2[BodyInfo, error] {
 		}
 		for info := range o.client.ListObjectsIter(ctx, o.bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
 			if info.Err != nil {
+				o.keys.refused(info.Err) // the next list has others, perhaps
 				yield(BodyInfo{}, fmt.Errorf("store: list: %w", info.Err))
 				return
 			}
@@ -288,7 +284,11 @@ type object struct {
 func (b *object) Size() int64 { return b.size }
 
 func (b *object) Open() (io.ReadCloser, error) {
-	r, _, _, err := minio.Core{Client: b.objects.client}.GetObject(b.ctx, b.objects.bucket, b.objects.name(b.key), minio.GetObjectOptions{})
+	var r io.ReadCloser
+	err := b.objects.signed(func() (err error) {
+		r, _, _, err = minio.Core{Client: b.objects.client}.GetObject(b.ctx, b.objects.bucket, b.objects.name(b.key), minio.GetObjectOptions{})
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

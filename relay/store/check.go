@@ -35,8 +35,8 @@ func (s *Store) Check(ctx context.Context) []Problem {
 		add("bodies", "they cannot be written and read, so that mail that should be held or queued is deferred: %v", err)
 	}
 	for _, c := range []struct{ what, query, say string }{
-		{"queue", "SELECT COUNT(*) FROM queued WHERE state = 'aside'", "%d messages cannot be read and were set aside: see queue list, then retry or drop them"},
-		{"quarantine", "SELECT COUNT(*) FROM held_recipient WHERE state = 'uncertain'", "of %d recipients nobody knows whether the next hop has what was released to them: ask them, then release again"},
+		{"queue", countAside, "%d messages cannot be read and were set aside: see queue list, then retry or drop them"},
+		{"quarantine", countUncertain, "of %d recipients nobody knows whether the next hop has what was released to them: ask them, then release again"},
 	} {
 		var n int
 		if err := s.db.queryRow(ctx, c.query).Scan(&n); err != nil {
@@ -48,9 +48,12 @@ func (s *Store) Check(ctx context.Context) []Problem {
 	if free, ok := s.room.left(); ok && free < 2*s.config.MinFree {
 		add("disk", "%d bytes are free: below %d mail that should be held or queued is deferred", free, s.config.MinFree)
 	}
-	for what, q := range map[string]*quota{"quarantine": &s.heldBytes, "queue": &s.queuedBytes} {
-		if used, most, err := q.used(ctx); err == nil && used > most/10*9 {
-			add(what, "%d of at most %d bytes are in use: beyond that mail is deferred", used, most)
+	for _, c := range []struct {
+		what string
+		*quota
+	}{{"quarantine", &s.heldBytes}, {"queue", &s.queuedBytes}} {
+		if used, most, err := c.used(ctx); err == nil && used > most/10*9 {
+			add(c.what, "%d of at most %d bytes are in use: beyond that mail is deferred", used, most)
 		}
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -13,9 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
@@ -26,6 +25,8 @@ type db struct {
 	read  *sql.DB       // the same as write for PostgreSQL
 	pool  *pgxpool.Pool // nil for SQLite
 	path  string        // of the SQLite file
+
+	patience time.Duration // for tests: 0 means readTime
 
 	hot   map[string]*sql.Stmt // of write, made once by prepare
 	bound sync.Map             // statements as the database wants them, by how they are written here
@@ -46,12 +47,7 @@ func openDB(ctx context.Context, rawURL string) (*db, error) {
 // openSQLite opens a file in WAL mode with synchronous FULL: a commit is on disk when it returns. All writes
 // go through one connection, since SQLite has one writer at a time anyway.
 func openSQLite(ctx context.Context, path, pragmas string) (*db, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	if f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600); err != nil { // or it would be readable by others
-		return nil, err
-	} else if err := f.Close(); err != nil {
+	if err := makeSQLite(path); err != nil {
 		return nil, err
 	}
 	dsn := func(extra string) string {
@@ -72,35 +68,35 @@ func openSQLite(ctx context.Context, path, pragmas string) (*db, error) {
 	if err := write.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("store: %s: %w", path, err), d.close())
 	}
+	if err := giveSQLite(path); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: %s: %w", path, err), d.close())
+	}
 	return d, nil
 }
 
-func openPostgres(ctx context.Context, rawURL string) (*db, error) {
-	cfg, err := pgxpool.ParseConfig(rawURL)
-	if err != nil {
-		return nil, errors.New("store: the PostgreSQL URL cannot be read; it looks like postgres://USER@HOST:5432/NAME?sslmode=verify-full") // err may quote a password
-	}
-	if cfg.ConnConfig.ConnectTimeout == 0 {
-		cfg.ConnConfig.ConnectTimeout = 10 * time.Second
-	}
-	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
-		cfg.ConnConfig.RuntimeParams["application_name"] = "postreeve"
-	}
-	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error { // a 250 is worth a commit on disk
-		_, err := c.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
+// makeSQLite makes an empty file where there is none: SQLite would make one that others can read.
+func makeSQLite(path string) error {
+	if err := makeDir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	both := stdlib.OpenDBFromPool(pool)
-	both.SetMaxIdleConns(0) // the pool keeps them
-	d := &db{write: both, read: both, pool: pool, hot: make(map[string]*sql.Stmt)}
-	if err := pool.Ping(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("store: PostgreSQL at %s does not answer: %w", cfg.ConnConfig.Host, err), d.close())
+	return errors.Join(giveFile(f, ownerOf(filepath.Dir(path))), f.Close())
+}
+
+// giveSQLite gives the files that SQLite keeps beside a database to its owner: root may have made them.
+func giveSQLite(path string) error {
+	for _, end := range []string{"-wal", "-shm"} {
+		if err := givePath(path+end, ownerOf(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
-	return d, nil
+	return nil
 }
 
 func (d *db) close() error {
@@ -145,15 +141,6 @@ func (d *db) translate(query string) string {
 		b.WriteByte(query[i])
 	}
 	return b.String()
-}
-
-// query asks outside of a transaction.
-func (d *db) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return d.read.QueryContext(ctx, d.bind(query), args...)
-}
-
-func (d *db) queryRow(ctx context.Context, query string, args ...any) *sql.Row {
-	return d.read.QueryRowContext(ctx, d.bind(query), args...)
 }
 
 // tx is a transaction that writes.

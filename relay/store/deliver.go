@@ -6,8 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -15,141 +14,36 @@ import (
 	"github.com/postreeve/postreeve/verdict"
 )
 
-// free is the condition that nobody works on a row. A claim that ends later than claims do was made by a clock
-// that was wrong.
-const free = "(claimed < @now OR claimed > @now + ?)"
+// deliveryTime bounds one attempt, with everything that has to be read for it.
+const deliveryTime = 15 * time.Minute
 
-// claim takes the oldest rows of a destination that are due, for this node. A row that somebody asked to be
-// tried now is asked for once.
-func (s *Store) claim(ctx context.Context, domain string, most int) ([]Queued, error) {
-	now := time.Now()
-	return s.claimRows(ctx, "domain = ? AND (due <= ? OR due > ?)", "at, id", most, domain, millis(now), millis(now.Add(insane)))
-}
-
-// claimRows takes rows that wait and are nobody's. ctx should not end: else it may not be known what was taken.
-func (s *Store) claimRows(ctx context.Context, cond, order string, most int, args ...any) ([]Queued, error) {
-	var out []Queued
-	args = slices.Concat([]any{s.config.claim().Milliseconds(), s.claimant, millis(time.Now())}, args, []any{2 * s.config.claim().Milliseconds(), most})
-	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
-		out = out[:0]
-		rows, err := t.query(ctx, `UPDATE queued SET claimed = @now + ?, claimant = ?, due = CASE WHEN due = 0 THEN ? ELSE due END WHERE id IN (
- SELECT id FROM queued WHERE state = 'waiting' AND `+cond+` AND `+free+` ORDER BY `+order+` LIMIT ?`+s.db.locked()+`)
- RETURNING `+queuedColumns, args...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			q, err := scanQueued(rows.Scan)
-			if err != nil {
-				return err
-			}
-			out = append(out, q)
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(out, func(a, b Queued) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
-	return out, nil
-}
-
-// unclaim lets go of rows; due is when they are to be tried, if that changes.
-func (s *Store) unclaim(ctx context.Context, list []Queued, due time.Time) {
-	if len(list) == 0 {
-		return
-	}
-	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
-		for _, q := range list {
-			stmt, args := "UPDATE queued SET claimed = 0, claimant = '' WHERE id = ? AND claimant = ?", []any{q.ID, s.claimant}
-			if !due.IsZero() {
-				stmt, args = "UPDATE queued SET claimed = 0, claimant = '', due = ? WHERE id = ? AND claimant = ?", []any{millis(due), q.ID, s.claimant}
-			}
-			if _, err := t.exec(ctx, stmt, args...); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		s.config.Log.Warn("claims were not given back and will end by themselves", "rows", len(list), "error", err)
-	}
-}
-
-// renew keeps the claims on what is being delivered.
-func (s *Store) renew(ctx context.Context) error {
-	ids := s.deliveries.mine()
-	if len(ids) == 0 {
-		return nil
-	}
-	return s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
-		for some := range slices.Chunk(ids, 500) {
-			args := []any{s.config.claim().Milliseconds(), s.claimant}
-			for _, id := range some {
-				args = append(args, id)
-			}
-			_, err := t.exec(ctx, "UPDATE queued SET claimed = @now + ? WHERE claimant = ? AND id IN (?"+strings.Repeat(", ?", len(some)-1)+")", args...)
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// freeClaims ends all claims, where it is known that nobody else works here.
-func (s *Store) freeClaims(ctx context.Context) error {
-	return s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
-		_, err := t.exec(ctx, "UPDATE queued SET claimed = 0, claimant = '' WHERE claimed <> 0")
-		return err
-	})
-}
-
-// attempt tries to deliver one row, and writes down what came of it.
+// attempt tries to deliver one row, and writes down what came of it. What is too old is tried once more, and given up
+// if that fails.
 func (s *Store) attempt(ctx context.Context, q Queued) result {
-	fresh := len(q.envelope.To) > 0
-	if !fresh {
-		full, err := s.QueuedMessage(ctx, q.ID)
-		switch {
-		case errors.Is(err, ErrNotFound):
-			return useless // dropped
-		case errors.Is(err, errUnreadable):
-			s.setAside(ctx, q, err)
-			return useless
-		case err != nil:
-			return s.failed(ctx, q, err)
-		}
-		q = full
+	dctx, cancel := context.WithTimeout(ctx, cmp.Or(s.deliveries.limit, deliveryTime))
+	defer cancel()
+	q, open, r := s.whole(dctx, q)
+	if r != went {
+		return r
 	}
-	var open []int
-	e := q.envelope
-	e.To = nil
-	for i, r := range q.envelope.To {
-		if fresh || q.Recipients[i].State == StateWaiting {
-			open = append(open, i)
-			e.To = append(e.To, r)
-		}
-	}
-	if len(open) == 0 || !q.Expires.After(time.Now()) {
-		return max(useless, s.settleQueued(ctx, q, open, nil, errExpired)) // says nothing about the hop
-	}
-	body, err := s.body(ctx, q)
+	q.last = !q.ends.IsZero() && !q.ends.After(time.Now()) && s.deliveries.clock.sound()
+	body, err := s.body(dctx, q)
 	switch {
+	case s.bodyGone(err): // with all the others
+		return s.failed(ctx, q, err)
 	case errors.Is(err, ErrNoBody) || errors.Is(err, ErrDamaged):
 		s.setAside(ctx, q, err)
 		return useless
 	case err != nil:
 		return s.failed(ctx, q, err)
 	}
-	watched := &watchedSource{Source: body}
-	hop, err := s.hop(ctx, q.Domain)
-	if err != nil {
-		return s.settleQueued(ctx, q, open, nil, err)
+	e := q.envelope
+	e.To = make([]verdict.Recipient, len(open))
+	for i, n := range open {
+		e.To[i] = q.envelope.To[n]
 	}
-	dctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
-	receipts, err := hop.Deliver(dctx, e, watched)
-	cancel()
+	watched := &watchedSource{Source: body}
+	receipts, err := s.send(dctx, q, e, watched)
 	if why := watched.damage(); why != nil { // the hop was not told the end, so it has nothing
 		s.setAside(ctx, q, why)
 		return useless
@@ -164,6 +58,68 @@ func (s *Store) attempt(ctx context.Context, q Queued) result {
 	return s.settleQueued(ctx, q, open, receipts, err)
 }
 
+// giveUp is attempt without one, for what is too old. It says whether that is done.
+func (s *Store) giveUp(ctx context.Context, q Queued) bool {
+	rctx, cancel := context.WithTimeout(ctx, s.config.claim())
+	defer cancel()
+	q, open, r := s.whole(rctx, q)
+	return r == useless || r == went && s.settleQueued(ctx, q, open, nil, errExpired) != broken
+}
+
+// whole reads all of a row that this node has claimed, and returns which of its recipients wait. The result is went if
+// there is something to do.
+func (s *Store) whole(ctx context.Context, q Queued) (Queued, []int, result) {
+	if !s.deliveries.holds(q.ID) {
+		return q, nil, useless // somebody else may be at it
+	}
+	fresh := len(q.envelope.To) > 0
+	if !fresh {
+		full, err := s.QueuedMessage(ctx, q.ID)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			return q, nil, useless // dropped
+		case errors.Is(err, errUnreadable):
+			s.setAside(ctx, q, err)
+			return q, nil, useless
+		case err != nil:
+			return q, nil, s.failed(ctx, q, err)
+		case full.Claimant != s.claimant:
+			return q, nil, useless // taken over
+		}
+		full.since, full.ends = q.since, q.ends
+		q = full
+	}
+	var open []int
+	for i := range q.envelope.To {
+		if fresh || q.Recipients[i].State == StateWaiting {
+			open = append(open, i)
+		}
+	}
+	if len(open) == 0 {
+		return q, nil, max(useless, s.settleQueued(ctx, q, nil, nil, nil)) // says nothing about the hop
+	}
+	return q, open, went
+}
+
+// errPanic is the cause of a failure of a message, where the hop cannot be blamed for it.
+var errPanic = errors.New("panic in the next hop")
+
+// send gives a message to the hop of its destination. A panic there is a failure of this message, and ends nothing else.
+func (s *Store) send(ctx context.Context, q Queued, e verdict.Envelope, body verdict.Source) (receipts []relay.Receipt, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.config.Log.Error("panic in the next hop", "id", q.ID, "domain", q.Domain, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			receipts, err = nil, &relay.Reply{Code: 451, Enhanced: relay.EnhancedCode{4, 3, 0}, Text: "temporary problem",
+				Err: fmt.Errorf("%w: %w: %v", errPanic, relay.ErrUncertain, p)}
+		}
+	}()
+	hop, err := s.hop(ctx, q.Domain)
+	if err != nil {
+		return nil, err
+	}
+	return hop.Deliver(ctx, e, body)
+}
+
 // body is what is sent.
 func (s *Store) body(ctx context.Context, q Queued) (verdict.Source, error) {
 	if q.bytes != nil {
@@ -175,7 +131,7 @@ func (s *Store) body(ctx context.Context, q Queued) (verdict.Source, error) {
 // hop finds where a destination is today.
 func (s *Store) hop(ctx context.Context, domain string) (relay.NextHop, error) {
 	dir, bounces := s.deliveries.hops()
-	if domain == bounceDomain {
+	if isBounce(domain) {
 		if bounces == nil {
 			return nil, errors.New("no way for notices is configured")
 		}
@@ -207,7 +163,7 @@ func (s *Store) failed(ctx context.Context, q Queued, why error) result {
 func (s *Store) setAside(ctx context.Context, q Queued, why error) {
 	s.config.Log.Error("a queued message cannot be read and was set aside: see queue show", "id", q.ID, "error", why)
 	err := s.committer.commit(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error {
-		_, err := t.exec(ctx, "UPDATE queued SET state = 'aside', claimed = 0, claimant = '', last = ? WHERE id = ?", text(why.Error(), 512), q.ID)
+		_, err := t.exec(ctx, "UPDATE queued SET state = 'aside', claimed = 0, claimant = '', last = ? WHERE id = ? AND claimant = ?", text(why.Error(), 512), q.ID, s.claimant)
 		return err
 	})
 	if err != nil {

@@ -20,9 +20,12 @@ import (
 type Digest struct {
 	// Every is how often; 0 means 24 hours.
 	Every time.Duration
-	// Admin gets one digest of everything, by the way of bounces. Empty: every recipient gets one of what is held
-	// for them, by the next hop of their domain.
+	// Admin gets one digest of everything. Empty: every recipient gets one of what is held for them, by the next hop
+	// of their domain.
 	Admin string
+	// Way is the domain of RunConfig.Directory by whose next hop the digest of Admin goes. Empty: it goes by the way of
+	// bounces.
+	Way string
 	// Domains are those whose mail is listed; empty means all.
 	Domains []string
 	// Links makes the links. Nil: there are none, and the mail says to ask an administrator.
@@ -51,8 +54,13 @@ func (s *Store) DigestTask(d Digest) (Task, error) {
 		}
 	}
 	d.Every = cmp.Or(d.Every, 24*time.Hour)
-	return Task{Name: "digest", Every: max(time.Second, min(d.Every, 10*time.Minute)), Do: func(ctx context.Context) error { return s.digest(ctx, d, time.Now()) }}, nil
+	every := max(time.Second, min(d.Every/6, 10*time.Minute)) // of looking whether it is time
+	return Task{Name: "digest", Every: every, Do: func(ctx context.Context) error { return s.digest(ctx, d, time.Now()) }}, nil
 }
+
+// digestLag is how long what is held waits for its row at most, and how far the clocks of a fleet are apart: what is
+// younger is of the next digest, or it would be of none.
+func digestLag(d Digest) time.Duration { return min(time.Minute, d.Every/100) }
 
 func (s *Store) digest(ctx context.Context, d Digest, now time.Time) error {
 	id := cmp.Or(d.Admin, "recipients")
@@ -69,10 +77,17 @@ func (s *Store) digest(ctx context.Context, d Digest, now time.Time) error {
 		return fmt.Errorf("store: digest %s: %w", id, err)
 	}
 	if state.Until == 0 {
-		if from := fromMillis(state.From); now.Sub(from) < d.Every && now.After(from) {
+		from := fromMillis(state.From)
+		if from.Sub(now) > d.Every { // the clock was ahead
+			_, err = s.PutRecord(ctx, Record{Kind: digestKind, ID: id, Revision: rec.Revision, Value: pack(digestState{From: millis(now)})})
+			return err
+		}
+		// Digests keep to their times of the day, however late one is.
+		n := now.Add(-digestLag(d)).Sub(from) / d.Every
+		if n < 1 {
 			return nil
 		}
-		state.Until = millis(now)
+		state.Until = millis(from.Add(n * d.Every))
 	}
 	for {
 		done, err := s.digestStep(ctx, d, &rec, &state, now)
@@ -87,7 +102,7 @@ func (s *Store) digest(ctx context.Context, d Digest, now time.Time) error {
 
 // digestStep sends some mails, and says whether those were the last.
 func (s *Store) digestStep(ctx context.Context, d Digest, rec *Record, state *digestState, now time.Time) (done bool, err error) {
-	const some = 50
+	const some = 200
 	to := []string{d.Admin}
 	if d.Admin == "" {
 		if to, err = s.digestAddresses(ctx, d, *state, some); err != nil {
@@ -129,7 +144,7 @@ func (s *Store) digestStep(ctx context.Context, d Digest, rec *Record, state *di
 	rec.Revision++
 	*state = next
 	for _, n := range notices {
-		s.wake(cmp.Or(n.domain, bounceDomain), now)
+		s.stir(n.lane(), now)
 	}
 	return done, nil
 }
@@ -195,7 +210,7 @@ func (s *Store) digestMail(ctx context.Context, d Digest, to string, state diges
 		return nil, err
 	}
 	n := &notice{id: s.digestID(to, state), body: newKey(now), at: now, expires: now.Add(s.config.QueuedFor)}
-	if d.Admin == "" {
+	if n.domain = d.Way; d.Admin == "" {
 		n.domain = list[0].domain
 	}
 	n.envelope = verdict.Envelope{To: []verdict.Recipient{{Address: to, Notify: []string{"NEVER"}}}, UTF8: !isASCII(to)}
@@ -252,7 +267,7 @@ func (s *Store) digestText(d Digest, to string, list []digestLine, id string, no
 			}
 			line("For:     %s%s", shown(l.to), more)
 		}
-		line("Held:    %s as %s, id %s, kept until %s", l.at.Format(time.DateTime), l.class, l.id, l.expires.Format(time.DateOnly))
+		line("Held:    %s UTC as %s, id %s, kept until %s", l.at.Format(time.DateTime), l.class, l.id, l.expires.Format(time.DateOnly))
 		if d.Links == nil {
 			continue
 		}
@@ -260,11 +275,11 @@ func (s *Store) digestText(d Digest, to string, list []digestLine, id string, no
 			line("Only an administrator can release it.")
 			continue
 		}
-		who := to
+		t := ticket{held: l.id, to: to, who: to}
 		if d.Admin != "" {
-			who = everyRecipient
+			t.to = everyRecipient
 		}
-		line("Release: %s", d.Links.URL(s, l.id, who, now))
+		line("Release: %s", d.Links.url(s, t, now))
 	}
 	if len(list) > mostListed {
 		line("\r\nThere are more, which are not listed.")
@@ -282,16 +297,13 @@ func isASCII(s string) bool {
 	return !slices.ContainsFunc([]byte(s), func(c byte) bool { return c >= 0x80 })
 }
 
-// everyRecipient stands in a link for all recipients of a message.
-const everyRecipient = "*"
-
 // Links makes links that release one held message to one recipient, once.
 type Links struct {
 	// Base is where LinkHandler is served: "https://mx.gw.example/quarantine". Required; https, but for a loopback.
 	Base string
 	// For is how long a link works; 0 means 7 days.
 	For time.Duration
-	// Malicious makes links for recipients also of what was held as malicious. Admins have them always.
+	// Malicious lets recipients also have what was held as malicious. Admins have links for that always.
 	Malicious bool
 }
 
@@ -308,5 +320,10 @@ func (l *Links) valid() error {
 
 // URL returns the link for a recipient of a held message.
 func (l *Links) URL(s *Store, held, recipient string, now time.Time) string {
-	return strings.TrimSuffix(l.Base, "/") + "?t=" + s.ticket(held, recipient, now.Add(cmp.Or(l.For, 7*24*time.Hour)))
+	return l.url(s, ticket{held: held, to: recipient, who: recipient}, now)
+}
+
+func (l *Links) url(s *Store, t ticket, now time.Time) string {
+	t.until = now.Add(cmp.Or(l.For, 7*24*time.Hour))
+	return strings.TrimSuffix(l.Base, "/") + "?t=" + s.seal(t)
 }

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -28,7 +30,7 @@ func TestDigest(t *testing.T) {
 		s := open(t, c)
 		ctx := t.Context()
 		h := &hop{}
-		srv := httptest.NewServer(s.LinkHandler(deliverBy(h)))
+		srv := httptest.NewServer(s.LinkHandler(store.Links{}, deliverBy(h)))
 		t.Cleanup(srv.Close)
 		task, err := s.DigestTask(store.Digest{Every: time.Millisecond, Links: &store.Links{Base: srv.URL + "/q"}})
 		if err != nil {
@@ -65,6 +67,139 @@ func TestDigest(t *testing.T) {
 		}
 		testLink(t, s, h, links[0][1])
 	})
+}
+
+// A digest lists what came in its time, which ends a little before it is made, and digests keep to their times.
+func TestDigestTimes(t *testing.T) {
+	t.Parallel()
+	s := open(t, store.Config{})
+	ctx := t.Context()
+	task, err := s.DigestTask(store.Digest{Every: time.Hour, Admin: "admin@ex.net", Way: "ex.net"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Hold(ctx, &relay.Domain{Name: "ex.net"}, message("m1", "b@ex.net"), &verdict.Report{Class: verdict.Spam}); err != nil {
+		t.Fatal(err)
+	}
+	if err := task.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for _, c := range []struct {
+		name       string
+		from, held time.Duration // ago
+		next       time.Duration // ago, of what the next one begins with
+		mails      int
+	}{
+		{"not yet", 59 * time.Minute, 30 * time.Minute, 59 * time.Minute, 0},
+		{"not yet: rows may be on their way", time.Hour + 10*time.Second, 30 * time.Minute, time.Hour + 10*time.Second, 0},
+		{"due", time.Hour + time.Minute, 30 * time.Minute, time.Minute, 1},
+		{"due, and the message too young", time.Hour + time.Minute, 10 * time.Second, time.Minute, 0},
+		{"due, and the message told of", 2 * time.Hour, 3 * time.Hour, time.Hour, 0},
+		{"late", 50*time.Hour + 20*time.Minute, 49 * time.Hour, 20 * time.Minute, 1},
+		{"the clock was ahead", -5 * time.Hour, 30 * time.Minute, 0, 0},
+	} {
+		for stmt, arg := range map[string]any{
+			"DELETE FROM queued WHERE domain <> ?": "",
+			"UPDATE held SET at = ?":               now.Add(-c.held).UnixMilli(),
+			"UPDATE record SET value = ?":          fmt.Sprintf(`{"from":%d}`, now.Add(-c.from).UnixMilli()),
+		} {
+			if err := s.Exec(ctx, stmt, arg); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := task.Do(ctx); err != nil {
+			t.Fatal(err)
+		}
+		list, err := s.QueuedMessages(ctx, store.Filter{Domain: "ex.net"})
+		if err != nil || len(list) != c.mails {
+			t.Errorf("%s: %d digests, want %d: %v", c.name, len(list), c.mails, err)
+		}
+		r, err := s.Record(ctx, "digest", "admin@ex.net")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var state struct{ From, Until int64 }
+		if err := json.Unmarshal([]byte(r.Value), &state); err != nil || state.Until != 0 {
+			t.Errorf("%s: %s: %v", c.name, r.Value, err)
+		}
+		if ago := now.Sub(time.UnixMilli(state.From)); (ago - c.next).Abs() > 5*time.Second {
+			t.Errorf("%s: the next one begins with %v ago, want %v", c.name, ago, c.next)
+		}
+	}
+}
+
+// TestLinkWho: a link of a recipient is for that recipient and nothing malicious, one of an administrator for all.
+func TestLinkWho(t *testing.T) {
+	everywhere(t, func(t *testing.T, c store.Config) {
+		s := open(t, c)
+		ctx := t.Context()
+		h := &hop{}
+		for id, class := range map[string]verdict.Class{"mal1": verdict.Malicious, "mal2": verdict.Malicious, "spam1": verdict.Spam} {
+			if _, err := s.Hold(ctx, &relay.Domain{Name: "ex.net"}, message(id, "b@ex.net", "C@ex.net"), &verdict.Report{Class: class}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		until := time.Now().Add(time.Hour)
+		if err := s.Exec(ctx, "UPDATE held_recipient SET state = 'uncertain' WHERE held = 'spam1' AND n = 1"); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			name, ticket string
+			links        store.Links
+			code         int
+			text         string
+			b, c         int // how often each recipient has had something
+		}{
+			{"malicious", s.Ticket("mal1", "b@ex.net", until), store.Links{}, http.StatusForbidden, "Only an administrator", 0, 0},
+			{"malicious, which recipients may have", s.Ticket("mal1", "B@ex.net", until), store.Links{Malicious: true}, http.StatusOK, "on its way", 1, 0},
+			{"a recipient of another message", s.Ticket("mal2", "d@ex.net", until), store.Links{Malicious: true}, http.StatusConflict, "Done already", 1, 0},
+			{"of an administrator", s.AdminTicket("mal2", "admin@gw.example", until), store.Links{}, http.StatusOK, "on its way", 2, 1},
+			{"again", s.AdminTicket("mal2", "admin@gw.example", until), store.Links{}, http.StatusConflict, "Done already", 2, 1},
+			{"uncertain", s.Ticket("spam1", "c@ex.net", until), store.Links{}, http.StatusConflict, "Nobody knows", 2, 1},
+			{"no such message", s.Ticket("none", "c@ex.net", until), store.Links{}, http.StatusGone, "not kept", 2, 1},
+		} {
+			w := httptest.NewRecorder()
+			r := httptest.NewRequest(http.MethodPost, "/q", strings.NewReader(url.Values{"t": {c.ticket}, "sure": {"yes"}}.Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			s.LinkHandler(c.links, deliverBy(h)).ServeHTTP(w, r)
+			if w.Code != c.code || !strings.Contains(w.Body.String(), c.text) {
+				t.Errorf("%s: %d, want %d\n%s", c.name, w.Code, c.code, w.Body)
+			}
+			if h.count("b@ex.net") != c.b || h.count("C@ex.net") != c.c {
+				t.Errorf("%s: delivered %v", c.name, h.got)
+			}
+		}
+		acts, err := s.Audit(ctx, "mal2", 10)
+		if err != nil || len(acts) != 1 || acts[0].Who != "link for admin@gw.example" {
+			t.Errorf("%+v, %v", acts, err)
+		}
+	})
+}
+
+// TestLinkVisitorLeaves: a visitor who does not wait does not cut a delivery off.
+func TestLinkVisitorLeaves(t *testing.T) {
+	t.Parallel()
+	s := open(t, store.Config{})
+	if _, err := s.Hold(t.Context(), &relay.Domain{Name: "ex.net"}, message("m1", "b@ex.net"), &verdict.Report{Class: verdict.Spam}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	h := &hop{}
+	slow := func(ctx context.Context, _ store.Held, e verdict.Envelope, body verdict.Source, _ string) ([]relay.Receipt, error) {
+		leave()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		return h.Deliver(ctx, e, body)
+	}
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/q",
+		strings.NewReader(url.Values{"t": {s.Ticket("m1", "b@ex.net", time.Now().Add(time.Hour))}, "sure": {"yes"}}.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	s.LinkHandler(store.Links{}, slow).ServeHTTP(httptest.NewRecorder(), r)
+	if held, err := s.HeldMessage(t.Context(), "m1"); err != nil || held.State != store.StateReleased || h.count("b@ex.net") != 1 {
+		t.Errorf("%+v, %v", held, err)
+	}
 }
 
 func testLink(t *testing.T, s *store.Store, h *hop, link string) {
@@ -155,4 +290,39 @@ func read(t *testing.T, get func() (verdict.Source, error)) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// FuzzLink: whatever is no ticket of ours shows nothing and releases nothing.
+func FuzzLink(f *testing.F) {
+	s, err := store.Open(f.Context(), store.Config{Dir: f.TempDir()})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { s.Close() })
+	if _, err := s.Hold(f.Context(), &relay.Domain{Name: "ex.net"}, message("m1", "b@ex.net"), &verdict.Report{Class: verdict.Spam}); err != nil {
+		f.Fatal(err)
+	}
+	good := s.Ticket("m1", "b@ex.net", time.Now().Add(time.Hour))
+	claim, sum, _ := strings.Cut(good, ".")
+	for _, bad := range []string{"", ".", claim, claim + ".", "." + sum, sum + "." + claim, good + "=", good + "\n", good + "." + sum, claim + "\n." + sum, " " + good, strings.ToLower(good), strings.Repeat("A", 5000)} {
+		f.Add(bad)
+	}
+	h := &hop{}
+	handler := s.LinkHandler(store.Links{Malicious: true}, deliverBy(h))
+	f.Fuzz(func(t *testing.T, ticket string) {
+		if ticket == good {
+			t.Skip("this one is")
+		}
+		for _, r := range []*http.Request{
+			httptest.NewRequest(http.MethodGet, "/q?"+url.Values{"t": {ticket}}.Encode(), nil),
+			httptest.NewRequest(http.MethodPost, "/q", strings.NewReader(url.Values{"t": {ticket}, "sure": {"yes"}}.Encode())),
+		} {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			if w.Code != http.StatusNotFound && w.Code != http.StatusBadRequest || strings.Contains(w.Body.String(), "<form") || h.count("b@ex.net") != 0 {
+				t.Fatalf("%q: %d\n%s", ticket, w.Code, w.Body)
+			}
+		}
+	})
 }

@@ -17,6 +17,12 @@
 // committed. A crash in between leaves a body that no row names, which is swept away later, and a
 // sender that was not told 250.
 //
+// # Where the bodies are
+//
+// The place of the bodies and the database know each other by a mark, the file or object postreeve-store. Where it is
+// missing, since a volume is not mounted or a prefix is wrong, or is another one, since a node has bodies of its own,
+// Open fails: nothing of what has a row would be found. Whoever means it writes the word "new" into the mark.
+//
 // # Who delivers
 //
 // A queued message belongs to a destination, the domain it is for. The node that took it tries at once; what

@@ -5,8 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"fmt"
-	"mime"
 	"slices"
 	"strings"
 	"time"
@@ -15,8 +13,16 @@ import (
 	"github.com/postreeve/postreeve/verdict"
 )
 
-// bounceDomain is the destination of our own notices. No domain is called that.
+// bounceDomain begins the destinations of our own notices, one for each domain of a sender: one that does not answer
+// keeps nobody else's waiting. No domain is called that.
 const bounceDomain = "(bounces)"
+
+// bounceTo is the destination of notices to an address.
+func bounceTo(address string) string {
+	return strings.TrimSpace(bounceDomain + " " + text(verdict.Domain(address), 255))
+}
+
+func isBounce(domain string) bool { return strings.HasPrefix(domain, bounceDomain) }
 
 // failure is a recipient who will not get the message.
 type failure struct {
@@ -43,12 +49,15 @@ func (f failure) said() string {
 // notice is a message of ours about another one, on its way into the queue.
 type notice struct {
 	id, body string
-	domain   string // empty: by the way of bounces
+	domain   string // empty: by the way of bounces, see lane
 	source   verdict.Source
 	envelope verdict.Envelope
 	at       time.Time
 	expires  time.Time
 }
+
+// lane is the destination of a notice.
+func (n *notice) lane() string { return cmp.Or(n.domain, bounceTo(n.envelope.To[0].Address)) }
 
 // bounce makes the notice that recipients will not get the message (RFC 3461 section 6, RFC 3464). Nil if
 // there is nobody to tell: the null sender is never told anything, and who asked for NOTIFY=NEVER is not.
@@ -76,13 +85,17 @@ func (s *Store) delayNotice(ctx context.Context, q Queued, late []failure, now t
 }
 
 func (s *Store) notice(ctx context.Context, q Queued, list []failure, now time.Time, action, subject, text string) *notice {
-	var head []byte
-	if body, err := s.bodies.Get(ctx, q.body); err == nil {
-		head = withoutFields(headerOf(body), cmp.Or(s.config.HeaderPrefix, "X-Postreeve")+"-")
+	r := report{q: q, list: list, at: now, host: s.config.Hostname, from: s.config.postmaster(), action: action, subject: subject, text: text}
+	if body, err := s.body(ctx, q); err == nil {
+		r.head = withoutFields(headerOf(body), cmp.Or(s.config.HeaderPrefix, "X-Postreeve")+"-")
 	}
-	n := &notice{id: strings.ToLower(rand.Text()[:16]), body: newKey(now), at: now, expires: now.Add(s.config.QueuedFor)}
-	n.envelope = verdict.Envelope{To: []verdict.Recipient{{Address: q.envelope.From, Notify: []string{"NEVER"}}}, UTF8: q.envelope.UTF8}
-	n.source = verdict.Bytes(s.report(q, list, now, n.id, action, subject, text, head))
+	r.id = strings.ToLower(rand.Text()[:16])
+	n := &notice{id: r.id, body: newKey(now), at: now, expires: now.Add(s.config.QueuedFor)}
+	n.envelope = verdict.Envelope{To: []verdict.Recipient{{Address: q.envelope.From, Notify: []string{"NEVER"}}}}
+	if r.utf8 = r.needsUTF8(); r.utf8 { // who offers SMTPUTF8 offers 8BITMIME (RFC 6531 section 3.1)
+		n.envelope.UTF8, n.envelope.Body = true, "8BITMIME"
+	}
+	n.source = verdict.Bytes(r.bytes())
 	return n
 }
 
@@ -127,93 +140,10 @@ func headerOf(src verdict.Source) []byte {
 	return append(slices.Clone(head), "\r\n"...)
 }
 
-// report writes the notice: for people, for programs (RFC 3464) and the header of the message (RFC 6522). Only
-// the header is returned, whatever RET asked for: a large or harmful body is not carried back.
-func (s *Store) report(q Queued, list []failure, now time.Time, id, action, subject, text string, head []byte) []byte {
-	var b bytes.Buffer
-	boundary := "=_" + rand.Text()
-	host := s.config.Hostname
-	field := func(name, value string) {
-		if value != "" {
-			b.WriteString(name + ": " + value + "\r\n")
-		}
-	}
-	field("Date", now.Format(time.RFC1123Z))
-	field("From", "Mail Delivery System <"+s.config.postmaster()+">")
-	field("To", "<"+oneLine(q.envelope.From)+">")
-	field("Subject", mime.QEncoding.Encode("utf-8", subject))
-	field("Message-ID", "<"+id+"@"+host+">")
-	field("Auto-Submitted", "auto-replied")
-	field("MIME-Version", "1.0")
-	field("Content-Type", `multipart/report; report-type=delivery-status; boundary="`+boundary+`"`)
-	b.WriteString("\r\nThis is a MIME message about the delivery of another one.\r\n")
-
-	b.WriteString("\r\n--" + boundary + "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n")
-	fmt.Fprintf(&b, "This is the mail gateway at %s.\r\n\r\n%s\r\n\r\n", host, text)
-	for _, f := range list {
-		fmt.Fprintf(&b, "<%s>: %s\r\n", oneLine(f.to.Address), oneLine(f.said()))
-	}
-
-	utf8 := q.envelope.UTF8
-	kind, address := "message/delivery-status", "rfc822"
-	if utf8 { // RFC 6533
-		kind, address = "message/global-delivery-status", "utf-8"
-	}
-	b.WriteString("\r\n--" + boundary + "\r\nContent-Type: " + kind + "\r\n\r\n")
-	field("Reporting-MTA", "dns; "+host)
-	field("Original-Envelope-Id", oneLine(q.envelope.ID))
-	field("Arrival-Date", q.At.Format(time.RFC1123Z))
-	for _, f := range list {
-		b.WriteString("\r\n")
-		field("Original-Recipient", oneLine(f.to.Original))
-		field("Final-Recipient", address+"; "+oneLine(f.to.Address))
-		field("Action", action)
-		field("Status", status(f.reply, action))
-		if host, _, _ := strings.Cut(f.host, ":"); host != "" {
-			field("Remote-MTA", "dns; "+oneLine(host))
-			field("Diagnostic-Code", "smtp; "+oneLine(said(f.reply)))
-		}
-		field("Last-Attempt-Date", now.Format(time.RFC1123Z))
-		if action == "delayed" {
-			field("Will-Retry-Until", q.Expires.Format(time.RFC1123Z))
-		}
-	}
-
-	kind = "text/rfc822-headers"
-	if utf8 {
-		kind = "message/global-headers"
-	}
-	b.WriteString("\r\n--" + boundary + "\r\nContent-Type: " + kind + "\r\n\r\n")
-	b.Write(head)
-	b.WriteString("\r\n--" + boundary + "--\r\n")
-	return b.Bytes()
-}
-
-// status is the code of RFC 3463 that fits the action.
-func status(r *relay.Reply, action string) string {
-	e := r.Enhanced
-	class := map[string]int{"failed": 5, "delayed": 4}[action]
-	if e == (relay.EnhancedCode{}) || e[0] != class {
-		return fmt.Sprintf("%d.0.0", class)
-	}
-	return e.String()
-}
-
-// oneLine keeps what others wrote from becoming fields of ours.
-func oneLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "?"))
-	return s[:min(len(s), 900)]
-}
-
 // insert writes the row of the notice.
 func (n *notice) insert(ctx context.Context, t *tx) error {
 	q := Queued{
-		ID: n.id, At: n.at, Expires: n.expires, Domain: cmp.Or(n.domain, bounceDomain), Size: n.source.Size(), Due: n.at, envelope: n.envelope, body: n.body,
+		ID: n.id, At: n.at, Expires: n.expires, Domain: n.lane(), Size: n.source.Size(), Due: n.at, envelope: n.envelope, body: n.body, own: true,
 	}
 	// Written again after a commit of which nobody knew whether it was made.
 	if res, err := t.exec(ctx, insertQueued+" ON CONFLICT (id) DO NOTHING", q.row()...); err != nil {

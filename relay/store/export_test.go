@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Quick shortens the time that claims last and that a destination is left alone, and has a node look all the time
@@ -27,6 +29,14 @@ func (s *Store) Exec(ctx context.Context, query string, args ...any) error {
 	return err
 }
 
+// Rewrite is Exec for a store that runs: a second writer might lock rows in another order.
+func (s *Store) Rewrite(ctx context.Context, query string, args ...any) error {
+	return s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+		_, err := t.exec(ctx, query, args...)
+		return err
+	})
+}
+
 // Bodies returns what keeps the bodies.
 func (s *Store) Bodies() Bodies { return s.bodies }
 
@@ -35,8 +45,26 @@ func NewKey() string { return newKey(time.Now()) }
 
 // Ticket is what is signed into a link.
 func (s *Store) Ticket(held, recipient string, until time.Time) string {
-	return s.ticket(held, recipient, until)
+	return s.seal(ticket{held: held, to: recipient, who: recipient, until: until})
 }
 
 // Waiting is how many writes wait for a transaction.
 func (s *Store) Waiting() int { return len(s.committer.queue) }
+
+// Mark is the mark of a release of an empty message.
+func (s *Store) Mark(id string) string { return s.mark(id, nil) }
+
+// BodyGone is asked about what Get has returned.
+func (s *Store) BodyGone(err error) bool { return s.bodyGone(err) }
+
+// Patience is how long a database may take to answer.
+func (s *Store) Patience(d time.Duration) { s.db.patience = d }
+
+// Pool is how the connections to a PostgreSQL are made.
+func (s *Store) Pool() *pgxpool.Config { return s.db.pool.Config() }
+
+// ExpireKeys has the keys of the object store read again.
+func (s *Store) ExpireKeys() { s.bodies.(*objects).keys.creds.Expire() }
+
+// OldMark is the mark of a version that gave places no name.
+func (s *Store) OldMark() string { return s.sign("bodies", "") }

@@ -103,7 +103,7 @@ func TestWatch(t *testing.T) {
 		go func() {
 			defer close(done)
 			s.Watch(ctx, "domain", func(ctx context.Context) {
-				calls.Add(1)
+				defer calls.Add(1) // when it has read: what is put after that is another call
 				list, err := s.Records(ctx, "domain")
 				if err != nil {
 					return

@@ -1,9 +1,8 @@
 package store
 
 import (
-	"cmp"
 	"context"
-	"math/rand/v2"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -21,25 +20,40 @@ type deliveries struct {
 	bounces relay.NextHop
 	running bool
 	lanes   map[string]*lane
-	have    int             // rows here, and those reserved
-	copied  int64           // bytes of their bodies that are here too
-	ids     map[string]bool // of the rows here; true: claimed once more while it was being worked on
+	have    int                 // rows here, and those reserved
+	copied  int64               // bytes of their bodies that are here too
+	rows    map[string]*claimed // the rows here, by id
+	notices int                 // of ours, being delivered
+	queue   bool                // some notices could not begin, there were mostNotices of them
 	work    sync.WaitGroup
 	ctx     context.Context
+
+	clock clock
+	limit time.Duration // of one delivery, for tests; 0 means deliveryTime
 }
 
 // lane is one destination. Its messages go out oldest first, a few at a time: one more with each success, one
 // alone after a failure of the hop, and none while it is away.
+//
+// A message at which the hop breaks down looks like a hop that is away. So from its second attempt on the message
+// that found the hop away is put off, and another one finds out whether it is back. When it is, those that were put
+// off are innocent, mostly: they are due at once, and the oldest goes first. If one is accused again it stays put off.
 type lane struct {
 	name      string
+	notices   bool // ours
 	waiting   []Queued
 	active    int
 	limit     int
-	failures  int // of the hop, in a row
+	feeding   int
+	failures  int // of the hop or of ourselves, in a row
+	gone      int // of the hop alone
 	refusals  int // temporary ones of single messages, in a row
 	pause     time.Time
 	refilling bool
 	drained   time.Time // when there was nothing more in the database
+
+	accused   map[string]bool // put off since the hop was there last
+	acquitted map[string]bool // not once more
 }
 
 const (
@@ -49,40 +63,21 @@ const (
 	laneRoom        = 500      // of one destination
 	laneConcurrency = 20
 	manyRefusals    = 20 // temporary refusals of single messages in a row are about the hop
+	mostLanes       = 2000
+	mostAccused     = 1000
+	mostNotices     = 50 // delivered at once, since each sender's domain is a destination
+	noticesAtOnce   = 4  // of one of them
 
 	// drainedFor is how long a lane that found nothing more in the database does not ask it again: what comes
 	// meanwhile mostly comes by way of this node, and asking is a transaction.
 	drainedFor = time.Second
 )
 
-// firstPause is how long a destination is left alone after a failure.
-const firstPause = 5 * time.Second
-
-// backoff is how long a destination is left alone after so many failures: first, 5 s, doubled each time up to two
-// minutes, a quarter more or less, so that not all nodes come back at the same moment. What comes back is one
-// message, so that a hop that is up again is soon found out and a hop that is not is not bothered.
-func backoff(first time.Duration, failures int) time.Duration {
-	d := min(24*first, first<<min(max(1, failures)-1, 5))
-	return d*3/4 + rand.N(d/2)
-}
-
-// retryAfter is how long a single message waits after so many attempts: a minute, doubled up to two hours.
-func retryAfter(attempts int) time.Duration {
-	d := 2 * time.Hour
-	if attempts < 8 {
-		d = min(d, time.Minute<<(max(1, attempts)-1))
-	}
-	return d*3/4 + rand.N(d/2)
-}
-
-// insane is how far in the future no time of a row can be unless the clock was wrong when it was written.
-const insane = 3 * time.Hour
-
 func (d *deliveries) start(ctx context.Context, c RunConfig) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.running, d.ctx, d.dir, d.bounces = true, ctx, c.Directory, c.Bounces
-	d.lanes, d.ids, d.have, d.copied = make(map[string]*lane), make(map[string]bool), 0, 0
+	d.lanes, d.rows, d.have, d.copied = make(map[string]*lane), make(map[string]*claimed), 0, 0
 }
 
 // stop waits for deliveries under way, and lets go of the rest.
@@ -142,7 +137,7 @@ func (d *deliveries) add(q Queued) {
 		return
 	}
 	l.waiting = append(l.waiting, q)
-	d.ids[q.ID] = false
+	d.rows[q.ID] = &claimed{since: q.since}
 	d.dispatch(l)
 	d.mu.Unlock()
 }
@@ -150,10 +145,23 @@ func (d *deliveries) add(q Queued) {
 func (d *deliveries) lane(name string) *lane {
 	l := d.lanes[name]
 	if l == nil {
-		l = &lane{name: name, limit: 4}
+		if len(d.lanes) >= mostLanes { // what is not busy can be forgotten
+			maps.DeleteFunc(d.lanes, func(_ string, l *lane) bool {
+				return l.active == 0 && len(l.waiting) == 0 && l.feeding == 0 && !l.refilling && !time.Now().Before(l.pause)
+			})
+		}
+		l = &lane{name: name, notices: isBounce(name), limit: 4, accused: make(map[string]bool), acquitted: make(map[string]bool)}
 		d.lanes[name] = l
 	}
 	return l
+}
+
+// most is how many messages of a destination are delivered at once.
+func (l *lane) most() int {
+	if l.notices {
+		return noticesAtOnce
+	}
+	return laneConcurrency
 }
 
 // hurry ends the pause of a destination: a person asked for an attempt.
@@ -167,7 +175,7 @@ func (d *deliveries) hurry(name string) {
 
 // dispatch starts what may start. The caller holds the lock.
 func (d *deliveries) dispatch(l *lane) {
-	for d.running && l.active < l.limit && len(l.waiting) > 0 && !time.Now().Before(l.pause) {
+	for d.running && l.active < l.limit && len(l.waiting) > 0 && !time.Now().Before(l.pause) && d.admit(l) {
 		q := l.waiting[0]
 		l.waiting[0] = Queued{}
 		l.waiting = l.waiting[1:]
@@ -177,6 +185,31 @@ func (d *deliveries) dispatch(l *lane) {
 	if d.running && !l.refilling && len(l.waiting) < laneRoom/4 && l.active > 0 && !time.Now().Before(l.pause) && time.Since(l.drained) > drainedFor {
 		l.refilling = true
 		d.work.Go(func() { d.refill(l) })
+	}
+}
+
+// admit bounds the notices under way. The caller holds the lock.
+func (d *deliveries) admit(l *lane) bool {
+	if l.notices && d.notices >= mostNotices {
+		d.queue = true
+		return false
+	}
+	if l.notices {
+		d.notices++
+	}
+	return true
+}
+
+// readmit begins with notices that had to wait. The caller holds the lock.
+func (d *deliveries) readmit() {
+	if !d.queue {
+		return
+	}
+	d.queue = false
+	for _, l := range d.lanes {
+		if l.notices && len(l.waiting) > 0 {
+			d.dispatch(l)
+		}
 	}
 }
 
@@ -196,43 +229,64 @@ func (d *deliveries) done(l *lane, q Queued, r result) {
 	d.mu.Lock()
 	l.active--
 	d.leave(q)
+	if l.notices {
+		d.notices--
+	}
 	var rest []Queued
-	if d.ids[q.ID] { // let go of by the attempt, and claimed again before it got here
+	if c := d.rows[q.ID]; c != nil && c.again { // let go of by the attempt, and claimed again before it got here
 		rest = append(rest, q)
 	}
-	delete(d.ids, q.ID)
+	delete(d.rows, q.ID)
+	if r == away && putOff(q) {
+		l.accuse(q.ID)
+	}
+	back := r == went && l.failures > 0
 	switch r {
 	case went:
-		l.failures, l.refusals, l.pause = 0, 0, time.Time{}
-		l.limit = min(l.limit+1, laneConcurrency)
+		delete(l.acquitted, q.ID)
+		l.failures, l.gone, l.refusals, l.pause = 0, 0, 0, time.Time{}
+		l.limit = min(l.limit+1, l.most())
 	case refused:
 		if l.refusals++; l.refusals >= manyRefusals {
 			r = away
 		}
 	}
-	var wait time.Duration
+	var hasten []string
 	failures := 0
-	if (r == away || r == broken) && !time.Now().Before(l.pause) { // of those that fail together only the first counts
+	if back {
+		hasten = l.acquit()
+	}
+	failed := (r == away || r == broken) && !time.Now().Before(l.pause) // of those that fail together only the first counts
+	if failed {
 		l.failures++
+		l.gone++
+		if r == broken {
+			l.gone = 0
+		}
 		l.refusals, l.limit = 0, 1
-		wait, failures = backoff(cmp.Or(d.s.config.pauseFor, firstPause), l.failures), l.failures
+		failures = l.failures
+	}
+	if failed || back {
 		l.pause = time.Now().Add(time.Hour) // until the rest is given back: else what is younger would be next
 		rest = append(rest, d.empty(l)...)
 	}
 	d.dispatch(l)
+	d.readmit()
 	d.mu.Unlock()
-	d.s.unclaim(context.WithoutCancel(d.ctx), rest, time.Time{})
-	if wait > 0 {
-		pause := time.Now().Add(wait)
+	ctx := context.WithoutCancel(d.ctx)
+	d.s.unclaim(ctx, rest, time.Time{})
+	d.s.hasten(ctx, hasten)
+	switch {
+	case failed:
+		d.leaveAlone(l, r, failures)
+	case back:
 		d.mu.Lock()
-		l.pause = pause
-		d.mu.Unlock()
-		why := "next hop away: queue waits"
-		if r == broken {
-			why = "the store is in trouble: queue waits"
+		l.pause, l.drained = time.Time{}, time.Time{}
+		if d.running && !l.refilling {
+			l.refilling = true
+			d.work.Go(func() { d.refill(l) })
 		}
-		d.s.config.Log.Warn(why, "domain", l.name, "failures", failures, "until", pause.UTC().Format(time.RFC3339))
-		d.s.wake(l.name, pause)
+		d.mu.Unlock()
 	}
 }
 
@@ -242,7 +296,7 @@ func (d *deliveries) empty(l *lane) []Queued {
 	l.waiting = nil
 	for _, q := range rest {
 		d.leave(q)
-		delete(d.ids, q.ID)
+		delete(d.rows, q.ID)
 	}
 	return rest
 }
@@ -280,15 +334,19 @@ func (d *deliveries) feed(ctx context.Context, domain string) (until time.Time, 
 		return time.Time{}, nil
 	}
 	d.have += room
+	l.feeding++
+	// Every second time it is not the oldest that finds out, in case that it is these at which the hop breaks down.
+	least := l.failures > 0 && l.failures%2 == 0
 	d.mu.Unlock()
-	rows, err := d.s.claim(context.WithoutCancel(ctx), domain, room) // whether it was made must be known
+	rows, err := d.s.claim(context.WithoutCancel(ctx), domain, least, room) // whether it was made must be known
 	d.mu.Lock()
 	d.have -= room
+	l.feeding--
 	// A row that is still here was let go of by its attempt just now, or its claim was not renewed in time.
 	rows = slices.DeleteFunc(rows, func(q Queued) bool {
-		_, here := d.ids[q.ID]
+		c, here := d.rows[q.ID]
 		if here {
-			d.ids[q.ID] = true
+			*c = claimed{since: q.since, again: true}
 		}
 		return here
 	})
@@ -302,23 +360,12 @@ func (d *deliveries) feed(ctx context.Context, domain string) (until time.Time, 
 	}
 	d.have += len(rows)
 	for _, q := range rows {
-		d.ids[q.ID] = false
+		d.rows[q.ID] = &claimed{since: q.since}
 	}
 	l.waiting = append(l.waiting, rows...)
 	d.dispatch(l)
 	d.mu.Unlock()
 	return time.Time{}, err
-}
-
-// mine lists the rows that are here.
-func (d *deliveries) mine() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	out := make([]string, 0, len(d.ids))
-	for id := range d.ids {
-		out = append(out, id)
-	}
-	return out
 }
 
 // hop says where a destination is reached.

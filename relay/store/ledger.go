@@ -232,7 +232,7 @@ func (s *Store) Messages(ctx context.Context, f Filter) ([]Entry, error) {
 	if f.Before != "" {
 		w.add("(at, id) < (SELECT at, id FROM message WHERE id = ?)", f.Before)
 	}
-	rows, err := s.db.query(ctx, "SELECT "+messageColumns+" FROM message"+w.String()+fmt.Sprintf(" ORDER BY at DESC, id DESC LIMIT %d", f.limit()), w.args...)
+	rows, err := s.db.search(ctx, "SELECT "+messageColumns+" FROM message"+w.String()+fmt.Sprintf(" ORDER BY at DESC, id DESC LIMIT %d", f.limit()), w.args...)
 	if err != nil {
 		return nil, err
 	}

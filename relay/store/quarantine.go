@@ -28,7 +28,9 @@ type Held struct {
 	Recipients []HeldRecipient  `json:"recipients"`
 	Report     json.RawMessage  `json:"report,omitempty"` // only HeldMessage has it
 	Envelope   verdict.Envelope `json:"-"`                // only HeldMessage has it
-	body       string
+	// Auth is what was known about the sender when the message came. Only HeldMessage has it; zero if nobody checked.
+	Auth verdict.AuthResults `json:"-"`
+	body string
 }
 
 // HeldRecipient is what became of a held message for one recipient.
@@ -50,7 +52,7 @@ const (
 
 const (
 	insertHeld = `INSERT INTO held (id, at, expires, tenant, domain, mail_from, author, subject, message_id, size, class, envelope,
- client, report, body, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'held')`
+ client, report, body, state) VALUES (?, ?, @now + ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'held')`
 	insertHeldRecipient = `INSERT INTO held_recipient (held, n, address, state, at, detail) VALUES (?, ?, ?, 'held', ?, '')`
 )
 
@@ -75,9 +77,9 @@ func (s *Store) Hold(ctx context.Context, d *relay.Domain, m *verdict.Message, r
 	if r != nil {
 		class = r.Class
 	}
-	client := pack(clientRow{addrText(m.Peer.Addr), addrText(m.Origin.Addr), text(m.Origin.Helo, 256), authOf(m.Auth)})
+	client := pack(clientRow{addrText(m.Peer.Addr), addrText(m.Origin.Addr), text(m.Origin.Helo, 256), authOf(m.Auth), resultsOf(m.Auth)})
 	args := []any{
-		m.ID, millis(now), millis(now.Add(s.config.HeldFor)), tenant, domain, text(m.Envelope.From, 512), head.author, head.subject, head.messageID,
+		m.ID, millis(now), s.config.HeldFor.Milliseconds(), tenant, domain, text(m.Envelope.From, 512), head.author, head.subject, head.messageID,
 		m.Size(), class.String(), packEnvelope(m.Envelope), client, packReport(r, m), key,
 	}
 	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
@@ -101,5 +103,7 @@ type clientRow struct {
 	Peer   string  `json:"peer,omitempty"`
 	Origin string  `json:"origin,omitempty"`
 	Helo   string  `json:"helo,omitempty"`
-	Auth   authRow `json:"auth"`
+	Auth   authRow `json:"auth"` // for people
+	// Results is for what is written when the message is released. Rows of old have none.
+	Results resultsRow `json:"results,omitzero"`
 }

@@ -31,12 +31,18 @@ type Queued struct {
 	body       string
 	bytes      []byte // the body, if it is still in memory
 	copied     int64  // the share of deliveries.copied
+
+	vouched bool      // see vouched
+	own     bool      // a notice of ours, about which nobody is told anything
+	since   time.Time // before it was claimed by this node
+	ends    time.Time // when it expires, by the clock of the database; zero if it was not claimed
+	last    bool      // no other attempt comes after this one
 }
 
 // QueuedRecipient is what became of a queued message for one recipient.
 type QueuedRecipient struct {
 	Address string    `json:"address"`
-	State   string    `json:"state"` // waiting, delivered, failed, dropped
+	State   string    `json:"state"` // waiting, delivered, failed, refused, dropped
 	At      time.Time `json:"at"`
 	Detail  string    `json:"detail,omitempty"`
 }
@@ -46,15 +52,16 @@ const (
 	StateWaiting   = "waiting"
 	StateDelivered = "delivered"
 	StateFailed    = "failed"  // for good; the sender has been told, or must not be
+	StateRefused   = "refused" // for good, for what it says; it goes into quarantine when no recipient waits any more
 	StateDropped   = "dropped" // by a person
 	StateAside     = "aside"
 )
 
 const (
 	insertQueued = `INSERT INTO queued (id, at, expires, domain, mail_from, envelope, size, body, attempts, due, claimed, claimant, warned, state, last)
- VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0, '', 0, 'waiting', '')`
+ VALUES (?, ?, @now + ?, ?, ?, ?, ?, ?, 0, ?, 0, '', 0, 'waiting', '')`
 	insertClaimed = `INSERT INTO queued (id, at, expires, domain, mail_from, envelope, size, body, attempts, due, claimed, claimant, warned, state, last)
- VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, @now + ?, ?, 0, 'waiting', '')`
+ VALUES (?, ?, @now + ?, ?, ?, ?, ?, ?, 0, ?, @now + ?, ?, 0, 'waiting', '')`
 	insertQueuedRecipient = `INSERT INTO queued_recipient (queued, n, address, state, at, detail) VALUES (?, ?, ?, 'waiting', ?, '')`
 )
 
@@ -73,20 +80,20 @@ func (s *Store) Enqueue(ctx context.Context, d *relay.Domain, m *verdict.Message
 	if d.Mode != relay.StoreAndForward { // it was tried just now, in vain
 		due = now.Add(retryAfter(1) / 4)
 	}
-	return s.enqueue(ctx, d.Name, m.ID, e, body, now, due)
+	q := Queued{
+		ID: m.ID, At: now, Expires: now.Add(s.config.QueuedFor), Domain: d.Name, MailFrom: text(e.From, 512), Size: body.Size(),
+		Due: due, State: StateWaiting, envelope: e, body: newKey(now), vouched: vouched(m, e.From),
+	}
+	return s.enqueue(ctx, q, body, now)
 }
 
-func (s *Store) enqueue(ctx context.Context, domain, id string, e verdict.Envelope, body verdict.Source, now, due time.Time) error {
-	q := Queued{
-		ID: id, At: now, Expires: now.Add(s.config.QueuedFor), Domain: domain, MailFrom: text(e.From, 512), Size: body.Size(),
-		Due: due, State: StateWaiting, envelope: e, body: newKey(now),
-	}
+func (s *Store) enqueue(ctx context.Context, q Queued, body verdict.Source, now time.Time) error {
 	if err := s.bodies.Put(ctx, q.body, body); err != nil {
 		return fmt.Errorf("store: queue: %w", err)
 	}
 	fresh := false
-	if due.Equal(now) {
-		fresh, q.copied = s.deliveries.reserve(domain, q.Size)
+	if q.Due.Equal(now) {
+		fresh, q.copied = s.deliveries.reserve(q.Domain, q.Size)
 	}
 	stmt, args := insertQueued, q.row()
 	if q.copied > 0 {
@@ -96,15 +103,16 @@ func (s *Store) enqueue(ctx context.Context, domain, id string, e verdict.Envelo
 		q.Claimant = s.claimant
 		stmt, args = insertClaimed, append(args, s.config.claim().Milliseconds(), q.Claimant)
 	}
-	to := e.Addresses()
-	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error { return t.insertQueued(ctx, stmt, args, id, to, now) })
+	to := q.envelope.Addresses()
+	q.since, q.ends = time.Now(), q.Expires
+	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error { return t.insertQueued(ctx, stmt, args, q.ID, to, now) })
 	switch {
 	case err != nil && fresh:
 		s.deliveries.cancel(q)
 	case fresh:
 		s.deliveries.add(q)
 	default:
-		s.wake(domain, due)
+		s.wake(q.Domain, q.Due)
 	}
 	if err != nil {
 		return fmt.Errorf("store: queue: %w", err)
@@ -123,7 +131,9 @@ func bytesOf(body verdict.Source) []byte {
 
 // row is what insertQueued wants.
 func (q *Queued) row() []any {
-	return []any{q.ID, millis(q.At), millis(q.Expires), q.Domain, q.MailFrom, packEnvelope(q.envelope), q.Size, q.body, millis(q.Due)}
+	e := rowOf(q.envelope)
+	e.Vouched, e.Own = q.vouched, q.own
+	return []any{q.ID, millis(q.At), q.Expires.Sub(q.At).Milliseconds(), q.Domain, q.MailFrom, pack(e), q.Size, q.body, millis(q.Due)}
 }
 
 func (t *tx) insertQueued(ctx context.Context, stmt string, args []any, id string, to []string, now time.Time) error {
@@ -213,7 +223,9 @@ func (s *Store) QueuedMessage(ctx context.Context, id string) (Queued, error) {
 	if err := rows.Err(); err != nil {
 		return q, err
 	}
-	if q.envelope, err = unpackEnvelope(envelope); err == nil && len(q.envelope.To) != len(q.Recipients) {
+	e, err := unpackRow(envelope)
+	q.envelope, q.vouched, q.own = e.envelope(), e.Vouched, e.Own
+	if err == nil && len(q.envelope.To) != len(q.Recipients) {
 		err = errors.New("its recipients are not those of its envelope")
 	}
 	if err != nil {
@@ -279,7 +291,7 @@ func (s *Store) RetryQueued(ctx context.Context, who string, ids ...string) (int
 	}
 	for d := range domains {
 		s.deliveries.hurry(d)
-		s.wake(d, time.Now())
+		s.stir(d, time.Now())
 	}
 	return int(n), nil
 }
@@ -307,7 +319,7 @@ func (s *Store) DropQueued(ctx context.Context, id, who string) error {
 			return firstError(err, fmt.Errorf("store: queued message %s is being delivered, or is gone", id))
 		}
 		for _, r := range q.Recipients {
-			if r.State == StateWaiting {
+			if r.State == StateWaiting || r.State == StateRefused {
 				if _, err := t.exec(ctx, insertEvent, id, now, StateDropped, text(who, 256), r.Address); err != nil {
 					return err
 				}

@@ -48,7 +48,7 @@ func (o *orderly) Deliver(ctx context.Context, e verdict.Envelope, body verdict.
 	return out, err
 }
 
-// The hop goes away and comes back: what was queued goes out once, the oldest first and alone.
+// The hop goes away and comes back: what was queued goes out once, first one alone, then the oldest.
 func TestContinuity(t *testing.T) {
 	everywhere(t, func(t *testing.T, c store.Config) {
 		s := open(t, c.Quick())
@@ -56,7 +56,7 @@ func TestContinuity(t *testing.T) {
 		h.err = errDown
 		d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 		run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}})
-		const most = 60
+		const most = 90
 		for i := range most {
 			m := message(fmt.Sprintf("q%02d", i), fmt.Sprintf("r%02d@ex.net", i))
 			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
@@ -71,11 +71,13 @@ func TestContinuity(t *testing.T) {
 		await(t, "delivery", func() bool { return len(waiting(t, s)) == 0 })
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if !h.alone || h.order[0] != "r00@ex.net" {
-			t.Errorf("first came %s, alone: %v", h.order[0], h.alone)
+		if !h.alone {
+			t.Errorf("first came %s, and not alone", h.order[0])
 		}
-		if late := slices.Index(h.order, "r01@ex.net"); late > 25 {
-			t.Errorf("the second oldest came as number %d", late)
+		for i := range 10 {
+			if late := slices.Index(h.order, fmt.Sprintf("r%02d@ex.net", i)); late > 30 {
+				t.Errorf("the oldest but %d came as number %d", i, late)
+			}
 		}
 		for a, n := range h.got {
 			if n != 1 {

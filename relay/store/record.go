@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Record is a document with a revision: a domain, its proof, a tenant, the journal of a plan.
@@ -56,12 +58,12 @@ func (s *Store) Record(ctx context.Context, kind, id string) (Record, error) {
 
 // PutRecord writes a record and returns its new revision. r.Revision is the one that was read, 0 if there was
 // none: if there is another one now it is ErrConflict and nothing is written. All nodes see the change within
-// a second, see Watch.
+// a second, see Watch. The audit trail tells who did it, see As.
 func (s *Store) PutRecord(ctx context.Context, r Record) (int64, error) {
 	if r.Kind == "" || r.ID == "" || text(r.ID, 512) != r.ID || len(r.Value) > maxRecord || text(r.Value, maxRecord) != r.Value {
 		return 0, fmt.Errorf("store: record %s %q: a record has a kind, an id of at most 512 bytes and a value of at most %d, all of UTF-8 without NUL", r.Kind, text(r.ID, 64), maxRecord)
 	}
-	now := millis(time.Now())
+	now, who := millis(time.Now()), whoOf(ctx)
 	return r.Revision + 1, s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
 		var res sql.Result
 		var err error
@@ -70,15 +72,28 @@ func (s *Store) PutRecord(ctx context.Context, r Record) (int64, error) {
 		} else {
 			res, err = t.exec(ctx, "UPDATE record SET revision = revision + 1, at = ?, value = ? WHERE kind = ? AND id = ? AND revision = ?", now, r.Value, r.Kind, r.ID, r.Revision)
 		}
-		return s.changed(ctx, t, res, err, r.Kind, r.ID)
+		if err := s.changed(ctx, t, res, err, r.Kind, r.ID); err != nil {
+			return err
+		}
+		what := "change"
+		if r.Revision == 0 {
+			what = "add"
+		} else if who == "" {
+			return nil // bookkeeping of the gateway's own, which would bury what people do
+		}
+		return t.audit(ctx, cmp.Or(who, s.itself()), r.Kind+"."+what, r.ID, fmt.Sprintf("revision %d", r.Revision+1))
 	})
 }
 
-// DeleteRecord removes a record that still has the revision that was read.
+// DeleteRecord removes a record that still has the revision that was read. The audit trail tells who did it, see As.
 func (s *Store) DeleteRecord(ctx context.Context, kind, id string, revision int64) error {
+	who := whoOf(ctx)
 	return s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
 		res, err := t.exec(ctx, "DELETE FROM record WHERE kind = ? AND id = ? AND revision = ?", kind, id, revision)
-		return s.changed(ctx, t, res, err, kind, id)
+		if err := s.changed(ctx, t, res, err, kind, id); err != nil {
+			return err
+		}
+		return t.audit(ctx, cmp.Or(who, s.itself()), kind+".delete", id, fmt.Sprintf("revision %d", revision))
 	})
 }
 
@@ -128,8 +143,17 @@ func (s *Store) Watch(ctx context.Context, kind string, changed func(ctx context
 	}
 }
 
+const (
+	// stampTime is how long the small question may take that is asked twice a second.
+	stampTime = 5 * time.Second
+	// listenTime is how long nothing may be heard before the server has to show that it is there.
+	listenTime = 20 * time.Second
+)
+
 // stamp is another one after each change of a kind.
 func (s *Store) stamp(ctx context.Context, kind string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, stampTime)
+	defer cancel()
 	var n, revisions, at sql.NullInt64
 	err := s.db.queryRow(ctx, "SELECT COUNT(*), SUM(revision), MAX(at) FROM record WHERE kind = ?", kind).Scan(&n, &revisions, &at)
 	return fmt.Sprint(n.Int64, revisions.Int64, at.Int64), err
@@ -150,7 +174,10 @@ func (s *Store) listen(ctx context.Context, kind string, heard chan<- struct{}) 
 }
 
 func (s *Store) listenOnce(ctx context.Context, kind string, heard chan<- struct{}) error {
-	conn, err := pgx.ConnectConfig(ctx, s.db.pool.Config().ConnConfig)
+	config := s.db.pool.Config()
+	dctx, cancel := context.WithTimeout(ctx, 2*config.ConnConfig.ConnectTimeout)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(dctx, config.ConnConfig)
 	if err != nil {
 		return err
 	}
@@ -159,19 +186,32 @@ func (s *Store) listenOnce(ctx context.Context, kind string, heard chan<- struct
 		defer cancel()
 		conn.Close(ctx)
 	}()
-	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
+	if _, err := conn.Exec(dctx, "LISTEN "+channel); err != nil {
 		return err
 	}
 	for {
-		n, err := conn.WaitForNotification(ctx)
+		n, err := waitFor(ctx, conn)
 		if err != nil {
 			return err
 		}
-		if n.Payload == kind {
+		if n != nil && n.Payload == kind {
 			select {
 			case heard <- struct{}{}:
 			default:
 			}
 		}
 	}
+}
+
+// waitFor returns the next notification, or nil if there is none for a while and the server is alive.
+func waitFor(ctx context.Context, conn *pgx.Conn) (*pgconn.Notification, error) {
+	wctx, cancel := context.WithTimeout(ctx, listenTime)
+	defer cancel()
+	n, err := conn.WaitForNotification(wctx)
+	if err == nil || wctx.Err() == nil || ctx.Err() != nil {
+		return n, err
+	}
+	pctx, cancel := context.WithTimeout(ctx, stampTime)
+	defer cancel()
+	return nil, conn.Ping(pctx)
 }

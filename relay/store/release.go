@@ -2,10 +2,7 @@ package store
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -51,7 +48,7 @@ func (s *Store) Release(ctx context.Context, r Release) ([]HeldRecipient, error)
 	if len(h.Envelope.To) != len(h.Recipients) {
 		return h.Recipients, fmt.Errorf("store: held message %s: its recipients are not those of its envelope", r.ID)
 	}
-	claimed, err := s.claimHeld(ctx, h, r)
+	claimed, at, err := s.claimHeld(ctx, h, r)
 	if err != nil {
 		return h.Recipients, err
 	}
@@ -63,17 +60,18 @@ func (s *Store) Release(ctx context.Context, r Release) ([]HeldRecipient, error)
 	for _, n := range claimed {
 		e.To = append(e.To, h.Envelope.To[n])
 	}
-	body, err := s.bodies.Get(ctx, h.body)
-	if err != nil { // not delivered, that is certain
-		return h.Recipients, errors.Join(err, s.settle(context.WithoutCancel(ctx), h, claimed, slices.Repeat([]settled{{StateHeld, "the body cannot be read"}}, len(claimed)), r.Who))
-	}
 	dctx, cancel := context.WithTimeout(ctx, releaseTime)
-	receipts, derr := r.Deliver(dctx, h, e, body, s.Mark(h.ID))
-	cancel()
+	defer cancel()
+	body, mark, err := s.readHeld(dctx, h)
+	if err != nil { // not delivered, that is certain
+		why := slices.Repeat([]settled{{StateHeld, "the body cannot be read"}}, len(claimed))
+		return h.Recipients, errors.Join(err, s.settle(context.WithoutCancel(ctx), h, claimed, at, why, r.Who))
+	}
+	receipts, derr := r.Deliver(dctx, h, e, body, mark)
 	// Whoever asked may have gone: what was delivered must be written down all the same.
 	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	if err := s.settle(sctx, h, claimed, outcomes(e, receipts, derr), r.Who); err != nil {
+	if err := s.settle(sctx, h, claimed, at, outcomes(e, receipts, derr), r.Who); err != nil {
 		return nil, fmt.Errorf("store: the next hop was given %s, and that cannot be written down: its recipients will be %q: %w", h.ID, StateUncertain, err)
 	}
 	after, err := s.HeldMessage(sctx, r.ID)
@@ -88,8 +86,22 @@ func (s *Store) Release(ctx context.Context, r Release) ([]HeldRecipient, error)
 	return after.Recipients, err
 }
 
-// claimHeld takes the recipients that are to get it, in one transaction, and returns their places.
-func (s *Store) claimHeld(ctx context.Context, h Held, r Release) ([]int, error) {
+// readHeld reads a body through, and returns it with the mark that is made for it.
+func (s *Store) readHeld(ctx context.Context, h Held) (verdict.Source, string, error) {
+	body, err := s.bodies.Get(ctx, h.body)
+	if err != nil {
+		return nil, "", err
+	}
+	print, err := fingerprint(ctx, verdict.NewMessage(body))
+	if errors.Is(err, verdict.ErrTooComplex) {
+		return body, "", nil // it is not known again
+	}
+	return body, s.mark(h.ID, print), err
+}
+
+// claimHeld takes the recipients that are to get it, in one transaction, and returns their places, and when they were
+// taken.
+func (s *Store) claimHeld(ctx context.Context, h Held, r Release) (claimed []int, at int64, err error) {
 	var want []int
 	for i, to := range h.Recipients {
 		if r.Recipients == nil || slices.ContainsFunc(r.Recipients, func(a string) bool { return address(a) == to.Address }) {
@@ -98,13 +110,12 @@ func (s *Store) claimHeld(ctx context.Context, h Held, r Release) ([]int, error)
 	}
 	for _, a := range r.Recipients {
 		if !slices.ContainsFunc(h.Recipients, func(to HeldRecipient) bool { return to.Address == address(a) }) {
-			return nil, fmt.Errorf("store: %s is no recipient of %s: they are %s", text(a, 256), h.ID, addressList(h.Recipients))
+			return nil, 0, fmt.Errorf("store: %s is no recipient of %s: they are %s", text(a, 256), h.ID, addressList(h.Recipients))
 		}
 	}
-	var claimed []int
-	err := s.committer.commit(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error { // it must be known who was claimed
-		claimed = claimed[:0]
+	err = s.committer.commit(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error { // it must be known who was claimed
 		now := time.Now()
+		claimed, at = claimed[:0], millis(now)
 		var state string
 		if err := t.queryRow(ctx, "SELECT state FROM held WHERE id = ?"+s.db.lock(), h.ID).Scan(&state); err != nil {
 			return notFound(err, "held message", h.ID)
@@ -122,7 +133,7 @@ func (s *Store) claimHeld(ctx context.Context, h Held, r Release) ([]int, error)
 			from = "state IN ('held', 'uncertain')"
 		}
 		for _, n := range want {
-			res, err := t.exec(ctx, "UPDATE held_recipient SET state = 'releasing', at = ? WHERE held = ? AND n = ? AND "+from, millis(now), h.ID, n)
+			res, err := t.exec(ctx, "UPDATE held_recipient SET state = 'releasing', at = ? WHERE held = ? AND n = ? AND "+from, at, h.ID, n)
 			if err != nil {
 				return err
 			}
@@ -135,15 +146,31 @@ func (s *Store) claimHeld(ctx context.Context, h Held, r Release) ([]int, error)
 		if len(claimed) == 0 {
 			return nil
 		}
-		return t.audit(ctx, r.Who, "quarantine.release", h.ID, fmt.Sprintf("%d of %d recipients", len(claimed), len(h.Recipients)))
+		return t.audit(ctx, r.Who, "quarantine.release", h.ID, releaseDetail(h, claimed, r.Again))
 	})
-	return claimed, err
+	return claimed, at, err
+}
+
+// releaseDetail says to whom something is released.
+func releaseDetail(h Held, claimed []int, again bool) string {
+	var to []HeldRecipient
+	for _, n := range claimed {
+		to = append(to, h.Recipients[n])
+	}
+	detail := fmt.Sprintf("%d of %d recipients", len(claimed), len(h.Recipients))
+	if again {
+		detail += ", again where it is not known whether they have it"
+	}
+	return detail + ": " + addressList(to)
 }
 
 func addressList(to []HeldRecipient) string {
 	var out []string
 	for _, r := range to[:min(len(to), 20)] {
 		out = append(out, r.Address)
+	}
+	if len(to) > len(out) {
+		out = append(out, fmt.Sprintf("and %d more", len(to)-len(out)))
 	}
 	return strings.Join(out, ", ")
 }
@@ -175,13 +202,14 @@ func outcomes(e verdict.Envelope, receipts []relay.Receipt, err error) []settled
 	return out
 }
 
-// settle writes down what became of the claimed recipients.
-func (s *Store) settle(ctx context.Context, h Held, claimed []int, what []settled, who string) error {
+// settle writes down what became of the recipients that were claimed at a time. If somebody else has them by now, since
+// it took so long that this node was taken for dead, only the events tell it.
+func (s *Store) settle(ctx context.Context, h Held, claimed []int, at int64, what []settled, who string) error {
 	return s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
 		now := millis(time.Now())
 		for i, n := range claimed {
-			if _, err := t.exec(ctx, "UPDATE held_recipient SET state = ?, at = ?, detail = ? WHERE held = ? AND n = ?",
-				what[i].state, now, text(what[i].detail, 512), h.ID, n); err != nil {
+			if _, err := t.exec(ctx, "UPDATE held_recipient SET state = ?, at = ?, detail = ? WHERE held = ? AND n = ? AND at = ? AND state IN ('releasing', 'uncertain')",
+				what[i].state, now, text(what[i].detail, 512), h.ID, n, at); err != nil {
 				return err
 			}
 			if what[i].state != StateHeld {
@@ -194,49 +222,6 @@ func (s *Store) settle(ctx context.Context, h Held, claimed []int, what []settle
  AND NOT EXISTS (SELECT 1 FROM held_recipient WHERE held = held.id AND state <> 'released')`, h.ID)
 		return err
 	})
-}
-
-// Mark returns the value of the header field that says that a message was released: where the way of mail
-// leads through the gateway again it must not be held again. See Released.
-func (s *Store) Mark(id string) string { return id + "." + s.sign("released", id) }
-
-// markAge is how long a released message may be on its way back to the gateway.
-const markAge = 48 * time.Hour
-
-// Released says whether m is a message that was released here, or on another node, and comes by again: mark is
-// one of ours, Message-ID and From are the same, and every recipient is one that it was released to of late.
-func (s *Store) Released(ctx context.Context, m *verdict.Message, mark string) bool {
-	mark = strings.TrimSpace(mark)
-	dot := strings.LastIndexByte(mark, '.')
-	if dot < 0 {
-		return false
-	}
-	id, sum := mark[:dot], mark[dot+1:]
-	if !hmac.Equal([]byte(sum), []byte(s.sign("released", id))) {
-		return false
-	}
-	h, err := s.HeldMessage(ctx, id)
-	if err != nil {
-		return false
-	}
-	if head := headlineOf(m); h.MessageID != head.messageID || h.Author != head.author || len(m.Envelope.To) == 0 {
-		return false
-	}
-	for _, to := range m.Envelope.Addresses() {
-		if !slices.ContainsFunc(h.Recipients, func(r HeldRecipient) bool {
-			return r.Address == address(to) && r.State != StateHeld && r.State != StateDeleted && time.Since(r.At) < markAge
-		}) {
-			return false
-		}
-	}
-	return true
-}
-
-// sign makes a keyed digest, with the secret that all nodes share.
-func (s *Store) sign(purpose, what string) string {
-	mac := hmac.New(sha256.New, s.secret)
-	mac.Write([]byte(purpose + "\x00" + what))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:24])
 }
 
 // openSecret reads the secret of this database, or makes it.

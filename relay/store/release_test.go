@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -156,8 +157,13 @@ func TestReleasedMark(t *testing.T) {
 			}}); err != nil {
 			t.Fatal(err)
 		}
-		other := verdict.NewMessage(verdict.Bytes("From: evil@ex.org\r\nMessage-ID: <1@ex.org>\r\n\r\nx\r\n"))
-		other.Envelope = message("x", "b@ex.net").Envelope
+		with := func(raw string) *verdict.Message {
+			m := verdict.NewMessage(verdict.Bytes(raw))
+			m.Envelope = message("x", "b@ex.net").Envelope
+			return m
+		}
+		body := strings.Index(mail, "\r\n\r\n") + 2
+		head, rest := mail[:body], mail[body+2:]
 		for _, tt := range []struct {
 			name string
 			m    *verdict.Message
@@ -169,7 +175,16 @@ func TestReleasedMark(t *testing.T) {
 			{"to one who did not get it", message("x", "c@ex.net"), mark, false},
 			{"to one more", message("x", "b@ex.net", "z@ex.net"), mark, false},
 			{"to nobody", message("x"), mark, false},
-			{"from another author", other, mark, false},
+			{"from another author", with(strings.Replace(mail, "a@ex.org", "evil@ex.org", 1)), mark, false},
+			{"of another id", with(strings.Replace(mail, "<1@", "<2@", 1)), mark, false},
+			{"with another body", with(head + "\r\nhttps://evil.example/\r\n"), mark, false},
+			{"with more in it", with(mail + "https://evil.example/\r\n"), mark, false},
+			{"with less in it", with(head + "\r\n"), mark, false},
+			{"to be read in another way", with(head + "Content-Type: text/html\r\n\r\n" + rest), mark, false},
+			{"with a trace of the way", with("Received: from a by b; now\r\nX-Spam: no\r\n" + head + "\r\n" + rest), mark, true},
+			{"with other blanks and ends of lines", with(strings.ReplaceAll(head, "\r\n", "\n") + "\n" + strings.TrimRight(rest, "\r\n") + " \t \n\n\r\n"), mark, true},
+			{"the mark of another release", message("x", "b@ex.net"), strings.Replace(mark, "m1.", "m2.", 1), false},
+			{"the mark without what is in it", message("x", "b@ex.net"), mark[:strings.LastIndexByte(mark, '.')], false},
 			{"one that was not released", message("x", "b@ex.net"), s.Mark("m2"), false},
 			{"one that is not there", message("x", "b@ex.net"), s.Mark("m3"), false},
 			{"forged", message("x", "b@ex.net"), mark[:len(mark)-2] + "xx", false},
@@ -238,4 +253,113 @@ func TestRetention(t *testing.T) {
 			t.Errorf("%d bodies are left, want 2", n)
 		}
 	})
+}
+
+// A node that was taken for dead while it delivered changes nothing that others have begun since; where nobody has, what
+// it knows counts.
+func TestReleaseLate(t *testing.T) {
+	everywhere(t, func(t *testing.T, c store.Config) {
+		s := open(t, c)
+		for _, tt := range []struct{ name, meanwhile, want string }{
+			{"claimed by another", "UPDATE held_recipient SET at = at + 5000", "releasing"},
+			{"refused to another", "UPDATE held_recipient SET at = at + 5000, state = 'held'", "held"},
+			{"deleted by another", "UPDATE held_recipient SET state = 'deleted'", "deleted"},
+			{"given up", "UPDATE held_recipient SET state = 'uncertain'", "released"},
+		} {
+			if _, err := s.Hold(t.Context(), &relay.Domain{Name: "ex.net"}, message(tt.name, "b@ex.net"), nil); err != nil {
+				t.Fatal(err)
+			}
+			h := &hop{}
+			_, err := s.Release(t.Context(), store.Release{ID: tt.name, Who: "ann", Deliver: func(ctx context.Context, _ store.Held, e verdict.Envelope, body verdict.Source, _ string) ([]relay.Receipt, error) {
+				if err := s.Exec(ctx, tt.meanwhile+" WHERE held = ?", tt.name); err != nil {
+					return nil, err
+				}
+				return h.Deliver(ctx, e, body)
+			}})
+			if (err == nil) != (tt.want == "released") || h.count("b@ex.net") != 1 {
+				t.Errorf("%s: %v", tt.name, err)
+			}
+			got, err := s.HeldMessage(t.Context(), tt.name)
+			if err != nil || got.Recipients[0].State != tt.want {
+				t.Errorf("%s: %+v, %v", tt.name, got.Recipients, err)
+			}
+		}
+	})
+}
+
+// What was known about the sender is known when a message is released.
+func TestHeldAuth(t *testing.T) {
+	everywhere(t, func(t *testing.T, c store.Config) {
+		s := open(t, c)
+		want := verdict.AuthResults{
+			SPF: verdict.SPFResult{Result: "fail", Domain: "ex.org", Identity: "mailfrom", Err: errors.New("no\x00 such host: é")},
+			DKIM: []verdict.DKIMResult{{Result: "pass", Domain: "ex.org", Selector: "s1"},
+				{Result: "permerror", Domain: "list.example", Selector: "a b", Err: errors.New("x: y")}},
+			DMARC: verdict.DMARCResult{Result: "fail", Domain: "ex.org", Policy: "reject", Applied: "quarantine"},
+			ARC:   verdict.ARCResult{Result: "pass", Sealer: "fwd.example", Vouches: true},
+		}
+		for id, auth := range map[string]verdict.AuthResults{"m1": want, "m2": {}} {
+			m := message(id, "b@ex.net")
+			m.Auth = auth
+			if _, err := s.Hold(t.Context(), &relay.Domain{Name: "ex.net"}, m, nil); err != nil {
+				t.Fatal(err)
+			}
+			var got verdict.AuthResults
+			if _, err := s.Release(t.Context(), store.Release{ID: id, Who: "ann", Deliver: func(ctx context.Context, h store.Held, e verdict.Envelope, body verdict.Source, _ string) ([]relay.Receipt, error) {
+				got = h.Auth
+				return (&hop{}).Deliver(ctx, e, body)
+			}}); err != nil {
+				t.Fatal(err)
+			}
+			words := cmp.Transformer("words", func(err error) string {
+				if err == nil {
+					return ""
+				}
+				return strings.ReplaceAll(err.Error(), "\x00", "\uFFFD")
+			})
+			if diff := cmp.Diff(auth, got, words); diff != "" {
+				t.Errorf("%s: %s", id, diff)
+			}
+		}
+		if err := s.Exec(t.Context(), "UPDATE held SET client = '{\"auth\":{\"spf\":\"pass ex.org\"}}' WHERE id = 'm1'"); err != nil {
+			t.Fatal(err)
+		}
+		if h, err := s.HeldMessage(t.Context(), "m1"); err != nil || h.Auth.SPF.Result != "" { // of a version before
+			t.Errorf("%+v, %v", h.Auth, err)
+		}
+	})
+}
+
+// A body that is about to get its row is not swept, and the others are.
+func TestSweepLooksTwice(t *testing.T) {
+	t.Parallel()
+	s := open(t, store.Config{})
+	if _, err := s.Hold(t.Context(), &relay.Domain{Name: "ex.net"}, message("m1", "b@ex.net"), nil); err != nil {
+		t.Fatal(err)
+	}
+	late, orphan := store.NewKey(), store.NewKey()
+	for _, key := range []string{late, orphan} {
+		if err := s.Bodies().Put(t.Context(), key, verdict.Bytes(mail)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const age = 500 * time.Millisecond
+	time.Sleep(age)
+	done := make(chan error, 1)
+	go func() { done <- s.Sweep(t.Context(), age) }()
+	time.Sleep(age / 2) // it waits now
+	if err := s.Exec(t.Context(), "INSERT INTO held SELECT 'm2', at, expires, tenant, domain, mail_from, author, subject, message_id, size, class, envelope, client, report, ?, state FROM held", late); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]error{late: nil, orphan: store.ErrNoBody} {
+		if _, err := s.Bodies().Get(t.Context(), key); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
+	if got := read(t, func() (verdict.Source, error) { return s.HeldBody(t.Context(), "m1") }); got != mail {
+		t.Errorf("%q", got)
+	}
 }

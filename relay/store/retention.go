@@ -11,31 +11,68 @@ func (s *Store) ownTasks() []Task {
 	return []Task{
 		{"queue", 15 * time.Second, s.sweepQueue},
 		{"retention", 10 * time.Minute, s.retain},
-		{"bodies", 6 * time.Hour, func(ctx context.Context) error { return s.sweepBodies(ctx, orphanAge) }},
+		{"bodies", 6 * time.Hour, func(ctx context.Context) error {
+			if _, sound, err := s.now(ctx); err != nil || !sound {
+				return err
+			}
+			return s.sweepBodies(ctx, orphanAge)
+		}},
 	}
 }
 
-// sweepQueue gives up what is too old, also where the destination is being left alone, and warns of what is late.
+// sweepQueue has what is too old tried for the last time, gives it up where the destination is being left alone, and
+// warns of what is late.
 func (s *Store) sweepQueue(ctx context.Context) error {
-	now := time.Now()
+	now, sound, err := s.now(ctx)
+	if err != nil || !sound {
+		return err
+	}
 	if err := s.expire(ctx, now); err != nil {
 		return err
 	}
 	return s.warn(ctx, now)
 }
 
+// manyFailures of a hop in a row say that one more attempt would be in vain.
+const manyFailures = 3
+
 func (s *Store) expire(ctx context.Context, now time.Time) error {
+	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+		due := millis(time.Now())
+		_, err := t.exec(ctx, "UPDATE queued SET due = ? WHERE expires <= ? AND due > ? AND state = 'waiting' AND "+free,
+			due, millis(now), due, 2*s.config.claim().Milliseconds())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, domain := range s.deliveries.away() {
+		if err := s.giveUpAll(ctx, domain, now); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// giveUpAll gives up what is too old of a destination that is away.
+func (s *Store) giveUpAll(ctx context.Context, domain string, now time.Time) error {
 	for ctx.Err() == nil {
-		old, err := s.claimRows(context.WithoutCancel(ctx), "expires <= ?", "expires", 200, millis(now))
+		old, err := s.claimRows(context.WithoutCancel(ctx), "domain = ? AND expires <= ?", "expires", 50, domain, millis(now))
 		if err != nil || len(old) == 0 {
 			return err
 		}
+		stuck := false
+		old = s.deliveries.keep(old) // or others would take them over while this goes on
 		for i, q := range old {
 			if ctx.Err() != nil {
 				s.unclaim(context.WithoutCancel(ctx), old[i:], time.Time{})
 				break
 			}
-			s.attempt(ctx, q) // sees that it is too old before it looks for a hop
+			stuck = !s.giveUp(ctx, q) || stuck
+		}
+		s.deliveries.forget(old)
+		if stuck { // it would be claimed again at once
+			return ctx.Err()
 		}
 	}
 	return ctx.Err()
@@ -43,8 +80,11 @@ func (s *Store) expire(ctx context.Context, now time.Time) error {
 
 // retain removes what has been kept long enough, some rows at a time, so that nobody waits for it.
 func (s *Store) retain(ctx context.Context) error {
-	now := time.Now()
-	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error { return t.uncertain(ctx, now) })
+	now, sound, err := s.now(ctx)
+	if err != nil || !sound {
+		return err
+	}
+	err = s.committer.commit(ctx, func(ctx context.Context, t *tx) error { return t.uncertain(ctx, time.Now()) })
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,10 @@ type envelopeRow struct {
 	RequireTLS bool           `json:"require_tls,omitempty"`
 	Return     string         `json:"return,omitempty"`
 	ID         string         `json:"id,omitempty"`
+
+	// Of queued messages alone.
+	Vouched bool `json:"vouched,omitempty"` // see vouched
+	Own     bool `json:"own,omitempty"`     // it is a notice of ours
 }
 
 type recipientRow struct {
@@ -26,24 +30,32 @@ type recipientRow struct {
 	Original string   `json:"original,omitempty"`
 }
 
-func packEnvelope(e verdict.Envelope) string {
+func packEnvelope(e verdict.Envelope) string { return pack(rowOf(e)) }
+
+func rowOf(e verdict.Envelope) envelopeRow {
 	r := envelopeRow{From: e.From, Body: e.Body, UTF8: e.UTF8, RequireTLS: e.RequireTLS, Return: e.Return, ID: e.ID}
 	for _, to := range e.To {
 		r.To = append(r.To, recipientRow{to.Address, to.Notify, to.Original})
 	}
-	return pack(r)
+	return r
 }
 
 func unpackEnvelope(text string) (verdict.Envelope, error) {
-	var r envelopeRow
-	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		return verdict.Envelope{}, err
-	}
+	r, err := unpackRow(text)
+	return r.envelope(), err
+}
+
+func unpackRow(text string) (r envelopeRow, err error) {
+	err = json.Unmarshal([]byte(text), &r)
+	return r, err
+}
+
+func (r envelopeRow) envelope() verdict.Envelope {
 	e := verdict.Envelope{From: r.From, Body: r.Body, UTF8: r.UTF8, RequireTLS: r.RequireTLS, Return: r.Return, ID: r.ID}
 	for _, to := range r.To {
 		e.To = append(e.To, verdict.Recipient{Address: to.Address, Notify: to.Notify, Original: to.Original})
 	}
-	return e, nil
+	return e
 }
 
 // pack writes what is known to be writable.

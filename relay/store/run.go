@@ -157,3 +157,11 @@ func (s *Store) keepClaims(ctx context.Context) {
 		}
 	}
 }
+
+// stir has a destination looked after at a time. Those of notices are many, and have no job of their own: look finds
+// them.
+func (s *Store) stir(domain string, at time.Time) {
+	if !isBounce(domain) {
+		s.wake(domain, at)
+	}
+}

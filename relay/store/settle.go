@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,12 +15,14 @@ import (
 // outcome is what one attempt made of the open recipients of a row.
 type outcome struct {
 	states    []settled
-	dead      []failure // those among them who will not get it
+	dead      []failure // those among them who will not get it, and whose sender is told
 	deadAt    []int     // their places in states
 	uncertain []bool    // the next hop may have it all the same
 	left      int       // recipients that wait
 	last      string    // what the hop said of one of them
 	result    result
+
+	over bool // the row is gone, and its body belongs to nobody
 }
 
 // settled is what became of a recipient.
@@ -26,25 +30,43 @@ type settled struct{ state, detail string }
 
 func outcomeOf(q Queued, open []int, receipts []relay.Receipt, err error) *outcome {
 	o := &outcome{states: make([]settled, len(open)), uncertain: make([]bool, len(open))}
+	some := slices.ContainsFunc(receipts, relay.Receipt.Accepted)
 	for i, n := range open {
 		reply, host := replyOf(receipts, i, err)
 		detail := text(strings.TrimSpace(host+" "+reply.Error()), 512)
 		switch {
 		case reply.Code/100 == 2:
 			o.states[i] = settled{StateDelivered, detail}
+			continue
+		case reply.Code >= 500 && !q.own && !q.vouched && aboutContent(reply, some):
+			o.states[i] = settled{StateRefused, detail}
+			continue
 		case reply.Code >= 500:
-			o.states[i] = settled{StateFailed, detail}
-			o.dead = append(o.dead, failure{q.envelope.To[n], reply, host})
-			o.deadAt = append(o.deadAt, i)
-		default:
-			o.wait(i, detail)
-			o.uncertain[i] = errors.Is(err, relay.ErrUncertain) || errors.Is(reply, relay.ErrUncertain)
-			if err != nil || reply.Code == 421 || reply.Enhanced[1] == 4 { // 4.4.x is about the way there
-				o.result = away
-			}
+			o.fail(i, failure{q.envelope.To[n], reply, host}, detail)
+			continue
 		}
+		// 4.4.x is about the way there. What makes the hop panic is about the message.
+		o.result = max(o.result, refused)
+		if !errors.Is(err, errPanic) && (err != nil || reply.Code == 421 || reply.Enhanced[1] == 4) {
+			o.result = away
+		}
+		if q.last {
+			late := *errExpired
+			late.Text += "; at last: " + said(reply)
+			o.fail(i, failure{q.envelope.To[n], &late, ""}, text(errExpired.Error()+"; at last: "+detail, 512))
+			continue
+		}
+		o.wait(i, detail)
+		o.uncertain[i] = errors.Is(err, relay.ErrUncertain) || errors.Is(reply, relay.ErrUncertain)
 	}
 	return o
+}
+
+// fail gives up a recipient, whose sender is told.
+func (o *outcome) fail(i int, f failure, detail string) {
+	o.states[i] = settled{StateFailed, detail}
+	o.dead = append(o.dead, f)
+	o.deadAt = append(o.deadAt, i)
 }
 
 // wait has a recipient wait for another time.
@@ -70,34 +92,50 @@ func replyOf(receipts []relay.Receipt, i int, err error) (*relay.Reply, string) 
 	return receipts[i].Reply, receipts[i].Host
 }
 
+// settleTime bounds what has to be read and stored to make a notice.
+const settleTime = 2 * time.Minute
+
 // settleQueued writes down what became of the open recipients: those that are done leave, those that failed
-// are told to the sender, and for the rest there is another time.
+// are told to the sender or kept in quarantine, and for the rest there is another time.
 func (s *Store) settleQueued(ctx context.Context, q Queued, open []int, receipts []relay.Receipt, err error) result {
 	now := time.Now()
 	o := outcomeOf(q, open, receipts, err)
-	bounce := s.bounce(ctx, q, o.dead, now)
-	if bounce != nil {
-		if perr := s.bodies.Put(ctx, bounce.body, bounce.source); perr != nil {
-			// Who was delivered to is written down; who was refused is asked for again, until there is room for the notice.
-			s.config.Log.Error("a notice of failure cannot be stored and will be tried again", "id", q.ID, "error", perr)
-			bounce = nil
-			for _, i := range o.deadAt {
-				o.wait(i, o.states[i].detail)
-			}
-		}
-	}
-	if werr := s.persist(ctx, q.ID, func(ctx context.Context, t *tx) error { return s.settleRows(ctx, t, q, open, o, bounce, now) }); werr != nil {
+	bounce := s.putBounce(ctx, q, o, now)
+	kept := s.refusal(ctx, q, open, o, now)
+	if werr := s.persist(ctx, q.ID, func(ctx context.Context, t *tx) error { return s.settleRows(ctx, t, q, open, o, bounce, kept, now) }); werr != nil {
 		// It may be delivered again, by whoever gets the claim when it has ended.
 		s.config.Log.Error("what became of a queued message cannot be written down", "id", q.ID, "error", werr)
 		return broken
 	}
-	if o.left == 0 {
+	if o.over {
 		s.deleteBody(context.WithoutCancel(ctx), q.body)
 	}
 	if bounce != nil {
-		s.wake(bounceDomain, now)
+		s.stir(bounce.lane(), now)
 	}
 	return o.result
+}
+
+// putBounce makes the notice to the sender, if there is one to be made, and stores its body.
+func (s *Store) putBounce(ctx context.Context, q Queued, o *outcome, now time.Time) *notice {
+	if len(o.dead) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	bounce := s.bounce(ctx, q, o.dead, now)
+	if bounce == nil {
+		return nil
+	}
+	if err := s.bodies.Put(ctx, bounce.body, bounce.source); err != nil {
+		// Who was delivered to is written down; who was refused is asked for again, until there is room for the notice.
+		s.config.Log.Error("a notice of failure cannot be stored and will be tried again", "id", q.ID, "error", err)
+		for _, i := range o.deadAt {
+			o.wait(i, o.states[i].detail)
+		}
+		return nil
+	}
+	return bounce
 }
 
 // persist commits what has happened already. While the database is away it goes on trying, and takes part of
@@ -119,7 +157,30 @@ func (s *Store) persist(ctx context.Context, id string, do func(ctx context.Cont
 	}
 }
 
-func (s *Store) settleRows(ctx context.Context, t *tx, q Queued, open []int, o *outcome, bounce *notice, now time.Time) error {
+// settleRows begins with the row itself: if it is gone, or somebody else has taken it over, all that is still true is
+// who was delivered to. So it can be done again where nobody knows whether it was done.
+func (s *Store) settleRows(ctx context.Context, t *tx, q Queued, open []int, o *outcome, bounce *notice, kept *refusal, now time.Time) error {
+	o.over = false
+	var res sql.Result
+	var err error
+	switch {
+	case o.left > 0:
+		due := now.Add(retryAfter(q.Attempts + 1))
+		if o.result == away && !putOff(q) {
+			due = now // the destination waits, not the message
+		}
+		res, err = t.exec(ctx, retryQueued, millis(due), text(o.last, 512), q.ID, s.claimant)
+	case len(o.dead) == 0 && kept == nil:
+		res, err = t.exec(ctx, deleteQueued, q.ID) // it is delivered, whoever has it now
+	default:
+		res, err = t.exec(ctx, deleteOurs, q.ID, s.claimant)
+	}
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return firstError(err, t.settleDelivered(ctx, q, open, o, now))
+	}
 	for i, n := range open {
 		if o.left > 0 { // else its row goes
 			if _, err := t.exec(ctx, settleOneRecipient, o.states[i].state, millis(now), o.states[i].detail, q.ID, n); err != nil {
@@ -133,7 +194,7 @@ func (s *Store) settleRows(ctx context.Context, t *tx, q Queued, open []int, o *
 		if what == StateWaiting {
 			continue
 		}
-		if _, err := t.exec(ctx, insertEvent, q.ID, millis(now), what, "", text(q.envelope.To[n].Address+": "+o.states[i].detail, 512)); err != nil {
+		if err := t.event(ctx, q, n, what, o.states[i].detail, now); err != nil {
 			return err
 		}
 	}
@@ -143,21 +204,51 @@ func (s *Store) settleRows(ctx context.Context, t *tx, q Queued, open []int, o *
 		}
 	}
 	if o.left > 0 {
-		due := now.Add(retryAfter(q.Attempts + 1))
-		if o.result == away {
-			due = now // the destination waits, not the message
+		return nil
+	}
+	if kept != nil {
+		if err := kept.insert(ctx, t); err != nil {
+			return err
 		}
-		_, err := t.exec(ctx, retryQueued, millis(due), text(o.last, 512), q.ID, s.claimant)
-		return err
 	}
-	if _, err := t.exec(ctx, deleteQueuedRecipients, q.ID); err != nil {
-		return err
-	}
-	_, err := t.exec(ctx, deleteQueued, q.ID)
+	o.over = kept == nil
+	_, err = t.exec(ctx, deleteQueuedRecipients, q.ID)
 	return err
 }
 
+// settleDelivered writes down who was delivered to, in a row that is somebody else's now.
+func (t *tx) settleDelivered(ctx context.Context, q Queued, open []int, o *outcome, now time.Time) error {
+	for i, n := range open {
+		if o.states[i].state != StateDelivered {
+			continue
+		}
+		res, err := t.exec(ctx, settleOneRecipient, StateDelivered, millis(now), o.states[i].detail, q.ID, n)
+		if err != nil {
+			return err
+		}
+		if changed, err := res.RowsAffected(); err != nil {
+			return err
+		} else if changed == 0 {
+			continue
+		}
+		if err := t.event(ctx, q, n, StateDelivered, o.states[i].detail, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// event writes into the ledger what became of the n-th recipient.
+func (t *tx) event(ctx context.Context, q Queued, n int, what, detail string, now time.Time) error {
+	_, err := t.exec(ctx, insertEvent, q.ID, millis(now), what, "", text(q.envelope.To[n].Address+": "+detail, 512))
+	return err
+}
+
+// putOff says whether a message at which its hop was away waits by itself: it may be the reason.
+func putOff(q Queued) bool { return q.Attempts > 0 }
+
 const (
+	deleteOurs         = "DELETE FROM queued WHERE id = ? AND claimant = ?"
 	retryQueued        = "UPDATE queued SET attempts = attempts + 1, due = ?, claimed = 0, claimant = '', last = ? WHERE id = ? AND claimant = ?"
 	settleOneRecipient = "UPDATE queued_recipient SET state = ?, at = ?, detail = ? WHERE queued = ? AND n = ? AND state = 'waiting'"
 )
@@ -187,9 +278,6 @@ func (s *Store) warn(ctx context.Context, now time.Time) error {
 		if err := s.warnOne(ctx, id, now); err != nil {
 			return err
 		}
-	}
-	if len(ids) > 0 {
-		s.wake(bounceDomain, now)
 	}
 	return nil
 }

@@ -17,12 +17,15 @@ import (
 type Config struct {
 	// Dir is the directory of this node: postreeve.db, jobs.db and bodies/ unless the URLs say otherwise.
 	Dir string
-	// Database is sqlite:PATH or postgres://USER@HOST/NAME. Empty means sqlite:DIR/postreeve.db.
+	// Database is sqlite:PATH or postgres://USER@HOST/NAME. Empty means sqlite:DIR/postreeve.db. The URL of a PostgreSQL
+	// may name several servers, HOST1,HOST2: the one that can be written is used unless target_session_attrs says which;
+	// and it may say pool_max_conns, connect_timeout, keepalives_idle and tcp_user_timeout, which have sensible defaults.
 	Database string
 	// Bodies is file:PATH or s3://BUCKET/PREFIX?endpoint=HOST&region=REGION. Empty means file:DIR/bodies.
 	// Nodes that share a database share the bodies too.
 	Bodies string
-	// S3Keys returns the access key and its secret. Nil: they come from where AWS tools look for them.
+	// S3Keys returns the access key and its secret. It is asked again now and then, and when they are refused, so that
+	// they can be changed; it may be asked by many goroutines. Nil: they come from where AWS tools look for them.
 	S3Keys func() (id, secret string, err error)
 	// Hostname is the gateway's name, for notices to senders. Empty means Node.
 	Hostname string
@@ -49,6 +52,12 @@ type Config struct {
 	WarnAfter time.Duration
 	// LedgerFor is how long rows of the ledger and of the audit trail are kept; 0 means 90 days.
 	LedgerFor time.Duration
+
+	// Existing opens what a gateway has made, and neither makes nor changes anything by that: for programs that look
+	// after the store of a gateway which may be running, perhaps in another version. Where there is nothing yet Open
+	// fails with ErrEmpty, and a schema of an older version, which is not brought up to date, is ErrOlder. Opening and
+	// reading write nothing; what is asked for later, such as a release, writes as ever.
+	Existing bool
 
 	// Log takes what an operator should know. Nil discards it.
 	Log *slog.Logger
@@ -111,38 +120,25 @@ type Store struct {
 	room        *room
 	heldBytes   quota
 	queuedBytes quota
+	counts      counted
+	place       place // of the bodies
 }
 
-// Open opens or makes the store. The schema is brought up to date; a database of a newer version is
-// ErrNewer and is left alone. Close it at the end.
+// Open opens or makes the store. The schema is brought up to date, unless Config.Existing says otherwise; a database
+// of a newer version is ErrNewer and is left alone. Close it at the end.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	c, err := c.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	if c.Dir != "" {
-		if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-			return nil, err
-		}
-	}
 	s := &Store{config: c, claimant: text(c.Node, 64) + "/" + rand.Text()[:8]}
-	if s.db, err = openDB(ctx, c.Database); err != nil {
-		return nil, err
-	}
-	if err = s.db.migrate(ctx); err == nil {
-		err = s.db.prepare(ctx, hotStatements...)
-	}
-	if err == nil {
-		s.bodies, err = openBodies(ctx, c.Bodies, c)
-	}
-	if err == nil {
-		err = s.openSecret(ctx)
-	}
-	if err == nil {
-		err = s.openMark(ctx)
+	if c.Existing {
+		err = s.openExisting(ctx)
+	} else {
+		err = s.openOrMake(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.closeBodies(), s.db.close())
+		return nil, errors.Join(err, s.closeBodies(), s.closeDB())
 	}
 	s.committer = newCommitter(s.db, c.step, c.Log)
 	s.deliveries = &deliveries{s: s}
@@ -152,10 +148,41 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	return s, nil
 }
 
+func (s *Store) openOrMake(ctx context.Context) (err error) {
+	if s.config.Dir != "" {
+		if err := makeDir(s.config.Dir); err != nil {
+			return err
+		}
+	}
+	if s.db, err = openDB(ctx, s.config.Database); err != nil {
+		return err
+	}
+	if err = s.db.migrate(ctx); err == nil {
+		err = s.db.prepare(ctx, hotStatements...)
+	}
+	if err == nil {
+		s.bodies, err = openBodies(ctx, s.config.Bodies, s.config)
+	}
+	if err == nil {
+		err = s.openSecret(ctx)
+	}
+	if err == nil {
+		err = s.openMark(ctx)
+	}
+	return err
+}
+
 // Close writes what waits and closes the store. What is called afterwards fails.
 func (s *Store) Close() error {
 	s.committer.close()
-	return errors.Join(s.closeBodies(), s.db.close())
+	return errors.Join(s.closeBodies(), s.closeDB())
+}
+
+func (s *Store) closeDB() error {
+	if s.db == nil {
+		return nil
+	}
+	return s.db.close()
 }
 
 func (s *Store) closeBodies() error {

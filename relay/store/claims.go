@@ -1,0 +1,267 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// free is the condition that nobody works on a row. A claim that ends later than claims do was made by a clock
+// that was wrong.
+const free = "(claimed < @now OR claimed > @now + ?)"
+
+// claimed is the claim of this node on a row that is here.
+type claimed struct {
+	since time.Time // before it was made or renewed for the last time, by both clocks
+	again bool      // made once more while the row was being worked on
+	lost  bool      // somebody else has it, or the row is gone
+}
+
+// good says whether the claim holds for sure, and for long enough to begin something. One clock may have jumped, and
+// the other stands still while a machine is suspended: a claim is as old as either of them says.
+func (c *claimed) good(lasts time.Duration) bool {
+	now := time.Now()
+	return !c.lost && max(now.Sub(c.since), now.Round(0).Sub(c.since.Round(0))) < lasts/4*3
+}
+
+// claim takes the oldest rows of a destination that are due, for this node; or those that were tried least often. A row
+// that somebody asked to be tried now is asked for once.
+func (s *Store) claim(ctx context.Context, domain string, least bool, most int) ([]Queued, error) {
+	now := time.Now()
+	order := "at, id"
+	if least {
+		order = "attempts, at, id"
+	}
+	return s.claimRows(ctx, "domain = ? AND (due <= ? OR due > ?)", order, most, domain, millis(now), millis(now.Add(insane)))
+}
+
+// claimRows takes rows that wait and are nobody's. ctx should not end: else it may not be known what was taken. Where
+// a claim of somebody else has ended, who died or was cut off, the ledger says that the message may go out twice.
+func (s *Store) claimRows(ctx context.Context, cond, order string, most int, args ...any) ([]Queued, error) {
+	var out []Queued
+	query := "SELECT " + queuedColumns + ", @now FROM queued WHERE state = 'waiting' AND " + cond + " AND " + free + " ORDER BY " + order + " LIMIT ?" + s.db.locked()
+	args = append(args, 2*s.config.claim().Milliseconds(), most)
+	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+		since := time.Now()
+		var err error
+		if out, err = s.readRows(ctx, t, query, args, since); err != nil {
+			return err
+		}
+		for some := range slices.Chunk(out, 500) {
+			set := []any{s.config.claim().Milliseconds(), s.claimant, millis(since)}
+			for _, q := range some {
+				set = append(set, q.ID)
+				if q.Claimant != "" && q.Claimant != s.claimant {
+					if err := t.doubt(ctx, q.ID, q.Claimant, since); err != nil {
+						return err
+					}
+				}
+			}
+			if _, err := t.exec(ctx, "UPDATE queued SET claimed = @now + ?, claimant = ?, due = CASE WHEN due = 0 THEN ? ELSE due END WHERE id IN ("+marks(len(some))+")", set...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if order == "at, id" {
+		slices.SortFunc(out, func(a, b Queued) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
+	}
+	return out, nil
+}
+
+// readRows reads the rows that are about to be claimed, with the time that is left to them by the clock of the database.
+func (s *Store) readRows(ctx context.Context, t *tx, query string, args []any, since time.Time) ([]Queued, error) {
+	rows, err := t.query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []Queued
+	for rows.Next() {
+		var now int64
+		q, err := scanQueued(func(dst ...any) error { return rows.Scan(append(dst, &now)...) })
+		if err != nil {
+			return nil, err
+		}
+		s.deliveries.clock.note(s, now)
+		q.since, q.ends = since, since.Add(time.Duration(millis(q.Expires)-now)*time.Millisecond)
+		out = append(out, q)
+	}
+	return out, rows.Err()
+}
+
+// marks are the places of n values in a statement.
+func marks(n int) string { return "?" + strings.Repeat(", ?", n-1) }
+
+// mayBeTwice says what an event StateUncertain is about where a claim was taken over.
+const mayBeTwice = "who delivered it did not say what came of it: it is delivered again, maybe for the second time"
+
+// doubt notes that whoever had claimed a row may have delivered it: once for each of them.
+func (t *tx) doubt(ctx context.Context, id, claimant string, now time.Time) error {
+	_, err := t.exec(ctx, `INSERT INTO message_event (message, at, what, who, detail) SELECT CAST(? AS TEXT), CAST(? AS BIGINT), 'uncertain', CAST(? AS TEXT), CAST(? AS TEXT)
+ WHERE NOT EXISTS (SELECT 1 FROM message_event WHERE message = ? AND what = 'uncertain' AND who = ?)`, id, millis(now), claimant, mayBeTwice, id, claimant)
+	return err
+}
+
+// unclaim lets go of rows; due is when they are to be tried, if that changes.
+func (s *Store) unclaim(ctx context.Context, list []Queued, due time.Time) {
+	if len(list) == 0 {
+		return
+	}
+	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+		for _, q := range list {
+			stmt, args := "UPDATE queued SET claimed = 0, claimant = '' WHERE id = ? AND claimant = ?", []any{q.ID, s.claimant}
+			if !due.IsZero() {
+				stmt, args = "UPDATE queued SET claimed = 0, claimant = '', due = ? WHERE id = ? AND claimant = ?", []any{millis(due), q.ID, s.claimant}
+			}
+			if _, err := t.exec(ctx, stmt, args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.config.Log.Warn("claims were not given back and will end by themselves", "rows", len(list), "error", err)
+	}
+}
+
+// hasten makes rows due that were put off while their hop was away.
+func (s *Store) hasten(ctx context.Context, ids []string) {
+	if len(ids) == 0 {
+		return
+	}
+	now := millis(time.Now())
+	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+		for some := range slices.Chunk(ids, 500) {
+			args := []any{now, now}
+			for _, id := range some {
+				args = append(args, id)
+			}
+			if _, err := t.exec(ctx, "UPDATE queued SET due = ? WHERE due > ? AND id IN ("+marks(len(some))+")", args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.config.Log.Warn("messages that were put off will be tried when they are due", "rows", len(ids), "error", err)
+	}
+}
+
+// renew keeps the claims on what is being delivered, and finds out which are lost.
+func (s *Store) renew(ctx context.Context) error {
+	ids := s.deliveries.mine()
+	if len(ids) == 0 {
+		return nil
+	}
+	since := time.Now()
+	ours := make(map[string]bool, len(ids))
+	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+		clear(ours)
+		for some := range slices.Chunk(ids, 500) {
+			args := []any{s.config.claim().Milliseconds(), s.claimant}
+			for _, id := range some {
+				args = append(args, id)
+			}
+			if err := t.renewSome(ctx, args, ours); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		s.deliveries.renewed(ids, ours, since)
+	}
+	return err
+}
+
+func (t *tx) renewSome(ctx context.Context, args []any, ours map[string]bool) error {
+	rows, err := t.query(ctx, "UPDATE queued SET claimed = @now + ? WHERE claimant = ? AND id IN ("+marks(len(args)-2)+") RETURNING id", args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		ours[id] = true
+	}
+	return rows.Err()
+}
+
+// freeClaims ends all claims, where it is known that nobody else works here. Who made them has been killed.
+func (s *Store) freeClaims(ctx context.Context) error {
+	return s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+		if _, err := t.exec(ctx, `INSERT INTO message_event (message, at, what, who, detail) SELECT id, @now, 'uncertain', claimant, ? FROM queued
+ WHERE claimed <> 0 AND claimant <> '' AND claimant <> ?`, mayBeTwice, s.claimant); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, "UPDATE queued SET claimed = 0, claimant = '' WHERE claimed <> 0")
+		return err
+	})
+}
+
+// mine lists the rows that are here.
+func (d *deliveries) mine() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Keys(d.rows))
+}
+
+// renewed takes note of what was renewed, and of what was not.
+func (d *deliveries) renewed(asked []string, ours map[string]bool, since time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, id := range asked {
+		switch c := d.rows[id]; {
+		case c == nil: // done in the meantime
+		case ours[id]:
+			c.since = since
+		case c.since.Before(since):
+			c.lost = true
+		}
+	}
+}
+
+// holds says whether an attempt at a row may begin: nobody else can have it.
+func (d *deliveries) holds(id string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.rows[id]
+	return c != nil && c.good(d.s.config.claim())
+}
+
+// keep has the claims on rows renewed that are in no lane. It returns them without those that are in one after all.
+func (d *deliveries) keep(list []Queued) []Queued {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.rows == nil { // nothing is delivered here
+		d.rows = make(map[string]*claimed)
+	}
+	return slices.DeleteFunc(list, func(q Queued) bool {
+		c, here := d.rows[q.ID]
+		if here {
+			*c = claimed{since: q.since, again: true}
+		} else {
+			d.rows[q.ID] = &claimed{since: q.since}
+		}
+		return here
+	})
+}
+
+// forget ends what keep began.
+func (d *deliveries) forget(list []Queued) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, q := range list {
+		delete(d.rows, q.ID)
+	}
+}

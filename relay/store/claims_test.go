@@ -1,0 +1,236 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/postreeve/postreeve/relay"
+	"github.com/postreeve/postreeve/relay/store"
+	"github.com/postreeve/postreeve/verdict"
+)
+
+// cutOff makes a configuration whose node loses its database while cut is set.
+func cutOff(c store.Config) (store.Config, *atomic.Bool) {
+	var cut atomic.Bool
+	c.Step = func(string) error {
+		if cut.Load() {
+			return errors.New("network is unreachable")
+		}
+		return nil
+	}
+	return c, &cut
+}
+
+// gated is a hop that notes how often each recipient was delivered to, when the gate is opened.
+type gated struct {
+	gate  chan struct{}
+	began atomic.Int64
+	mu    sync.Mutex
+	got   map[string]int
+}
+
+func newGated() *gated { return &gated{gate: make(chan struct{}), got: map[string]int{}} }
+
+func (g *gated) hop() relay.NextHop {
+	return relay.NextHopFunc(func(_ context.Context, e verdict.Envelope, _ verdict.Source) ([]relay.Receipt, error) {
+		g.began.Add(1)
+		<-g.gate
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.got[e.To[0].Address]++
+		return taken(e), nil
+	})
+}
+
+func (g *gated) count(address string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.got[address]
+}
+
+func (g *gated) all() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for _, k := range g.got {
+		n += k
+	}
+	return n
+}
+
+// events are what became of a message, of one kind.
+func events(t *testing.T, s *store.Store, id, what string) (list []store.Event) {
+	t.Helper()
+	e, err := s.Message(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ev := range e.Events {
+		if ev.What == what {
+			list = append(list, ev)
+		}
+	}
+	return list
+}
+
+// A node that was cut off for longer than its claims last does not go on where another one has begun. Twice goes only
+// what was under way, and the ledger says so.
+func TestStaleNode(t *testing.T) {
+	t.Parallel()
+	ca, cb := shared(t)
+	ca, cut := cutOff(ca)
+	a, b := open(t, ca.Quick().Claims(1500*time.Millisecond)), open(t, cb.Quick().Claims(1500*time.Millisecond))
+	old, heir := newGated(), newGated()
+	d := &relay.Domain{Name: "ex.net", Next: old.hop(), Mode: relay.StoreAndForward}
+	run(t, a, store.RunConfig{Directory: relay.Static{"ex.net": d}})
+	const most = 60
+	for i := range most {
+		m := message(fmt.Sprintf("q%d", i), fmt.Sprintf("r%d@ex.net", i))
+		err := errors.Join(a.RecordMessage(t.Context(), d, m, relay.Outcome{ID: m.ID}), a.Enqueue(t.Context(), d, m, m.Envelope, m))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, "deliveries by the first", func() bool { return old.began.Load() == 4 })
+	cut.Store(true)
+	run(t, b, store.RunConfig{Directory: relay.Static{"ex.net": {Name: "ex.net", Next: heir.hop(), Mode: relay.StoreAndForward}}})
+	await(t, "deliveries by the other", func() bool { return heir.began.Load() == 4 })
+	cut.Store(false)
+	close(old.gate)
+	await(t, "end of what was under way", func() bool { return old.all() >= 4 })
+	close(heir.gate)
+	await(t, "end", func() bool { return len(waiting(t, b)) == 0 })
+	twice := 0
+	for i := range most {
+		id, to := fmt.Sprintf("q%d", i), fmt.Sprintf("r%d@ex.net", i)
+		n := old.count(to) + heir.count(to)
+		if n == 0 {
+			t.Errorf("%s is lost", to)
+		}
+		if n > 1 {
+			twice++
+			if len(events(t, b, id, store.StateUncertain)) == 0 {
+				t.Errorf("%s went twice, and the ledger says nothing", id)
+			}
+		}
+		if n := len(events(t, b, id, store.StateDelivered)); n != 1 {
+			t.Errorf("%s: %d events of delivery", id, n)
+		}
+	}
+	if twice > 4 {
+		t.Errorf("%d of %d were delivered twice, 4 were under way", twice, most)
+	}
+}
+
+// What a person dropped while a node was cut off is not delivered when it is back.
+func TestDroppedWhileCutOff(t *testing.T) {
+	t.Parallel()
+	ca, cb := shared(t)
+	ca, cut := cutOff(ca)
+	a, b := open(t, ca.Quick()), open(t, cb.Quick())
+	g := newGated()
+	d := &relay.Domain{Name: "ex.net", Next: g.hop(), Mode: relay.StoreAndForward}
+	run(t, a, store.RunConfig{Directory: relay.Static{"ex.net": d}})
+	const most = 30
+	for i := range most {
+		m := message(fmt.Sprintf("q%d", i), fmt.Sprintf("r%d@ex.net", i))
+		if err := a.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, "deliveries", func() bool { return g.began.Load() == 4 })
+	cut.Store(true)
+	for i := range most {
+		await(t, "end of the claims", func() bool { return b.DropQueued(t.Context(), fmt.Sprintf("q%d", i), "admin") == nil })
+	}
+	cut.Store(false)
+	close(g.gate)
+	m := message("after", "after@ex.net")
+	if err := a.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "delivery of what came later", func() bool { return g.count("after@ex.net") == 1 })
+	if n := g.all() - 1; n > 4 {
+		t.Errorf("%d were delivered after they were dropped, 4 were under way", n)
+	}
+}
+
+// What was claimed when a process was killed may have been delivered: the ledger says so, once.
+func TestDoubtAfterKill(t *testing.T) {
+	everywhere(t, func(t *testing.T, c store.Config) {
+		s := open(t, c.Quick())
+		h := &hop{err: errDown}
+		d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
+		for _, id := range []string{"claimed", "free"} {
+			m := message(id, id+"@ex.net")
+			if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: id}), s.Enqueue(t.Context(), d, m, m.Envelope, m)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Exec(t.Context(), "UPDATE queued SET claimed = ?, claimant = 'n0/x' WHERE id = 'claimed'", time.Now().Add(300*time.Millisecond).UnixMilli()); err != nil {
+			t.Fatal(err)
+		}
+		run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}})
+		await(t, "attempts", func() bool {
+			n := 0
+			for _, q := range waiting(t, s) {
+				n += min(q.Attempts, 1)
+			}
+			return n == 2
+		})
+		h.say(nil)
+		if _, err := s.RetryQueued(t.Context(), "admin"); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "delivery", func() bool { return len(waiting(t, s)) == 0 })
+		got := events(t, s, "claimed", store.StateUncertain)
+		if len(got) != 1 || got[0].Who != "n0/x" {
+			t.Errorf("%+v", got)
+		}
+		if n := len(events(t, s, "free", store.StateUncertain)); n != 0 {
+			t.Errorf("%d events about what nobody had", n)
+		}
+	})
+}
+
+// A row that somebody else has by now is not set aside by who had it before.
+func TestSetAsideByOthers(t *testing.T) {
+	everywhere(t, func(t *testing.T, c store.Config) {
+		s := open(t, c.Quick())
+		d := &relay.Domain{Name: "ex.net", Next: &hop{}, Mode: relay.StoreAndForward}
+		m := message("m1", "b@ex.net")
+		if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			t.Fatal(err)
+		}
+		var tried atomic.Int64
+		s.WrapBodies(func(b store.Bodies) store.Bodies {
+			return damagedBodies{b, func(ctx context.Context) error {
+				tried.Add(1)
+				return s.Exec(ctx, "UPDATE queued SET claimant = 'n9/x', claimed = claimed + 100")
+			}}
+		})
+		run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}})
+		await(t, "attempts", func() bool {
+			q := waiting(t, s)
+			return tried.Load() > 1 || len(q) == 0 || q[0].State != store.StateWaiting
+		})
+		if q := waiting(t, s); len(q) != 1 || q[0].State != store.StateWaiting {
+			t.Errorf("%+v", q)
+		}
+	})
+}
+
+// damagedBodies are damaged, and something happens before that is found out.
+type damagedBodies struct {
+	store.Bodies
+	before func(ctx context.Context) error
+}
+
+func (b damagedBodies) Get(ctx context.Context, _ string) (verdict.Source, error) {
+	return nil, errors.Join(store.ErrDamaged, b.before(ctx))
+}

@@ -1,0 +1,23 @@
+package store
+
+import "time"
+
+// JumpClocks sets the time of day forward while the gateway runs, as far as it can tell: here and in the database.
+func (s *Store) JumpClocks(here, database time.Duration) {
+	c := &s.deliveries.clock
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wall, c.base = c.wall.Add(-here), c.base-database.Milliseconds()
+}
+
+// DeliveryTime bounds an attempt. It is called before Run.
+func (s *Store) DeliveryTime(d time.Duration) { s.deliveries.limit = d }
+
+// WrapBodies puts something around what keeps the bodies. It is called before Run.
+func (s *Store) WrapBodies(wrap func(Bodies) Bodies) { s.bodies = wrap(s.bodies) }
+
+// Claims is how long claims last.
+func (c Config) Claims(d time.Duration) Config {
+	c.claimFor = d
+	return c
+}

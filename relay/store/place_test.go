@@ -1,0 +1,238 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postreeve/postreeve/relay"
+	"github.com/postreeve/postreeve/relay/store"
+)
+
+// placeDir is where the bodies of a configuration are on disk.
+func placeDir(t *testing.T, c store.Config) string {
+	t.Helper()
+	if c.Bodies == "" {
+		return filepath.Join(c.Dir, "bodies")
+	}
+	if dir, ok := strings.CutPrefix(c.Bodies, "file:"); ok {
+		return dir
+	}
+	g, err := versitygw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, _, _ := strings.Cut(strings.TrimPrefix(c.Bodies, "s3://"), "?")
+	return filepath.Join(g.dir, path)
+}
+
+const markFile = "postreeve-store"
+
+// An empty place is not taken for that of the bodies, unless somebody says that it is meant.
+func TestEmptyPlace(t *testing.T) {
+	everywhere(t, func(t *testing.T, c store.Config) {
+		s, err := store.Open(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Hold(t.Context(), &relay.Domain{Name: "ex.net"}, message("m1", "b@ex.net"), nil); err != nil {
+			t.Fatal(err)
+		}
+		old := s.OldMark()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		dir := placeDir(t, c)
+		mark, err := os.ReadFile(filepath.Join(dir, markFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(dir, dir+"-elsewhere"); err != nil {
+			t.Fatal(err)
+		}
+		try := func(what, want string) {
+			t.Helper()
+			s, err := store.Open(t.Context(), c)
+			if err == nil {
+				s.Close()
+			}
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", what, err, want)
+			}
+		}
+		write := func(mark string) {
+			t.Helper()
+			if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, markFile), []byte(mark), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			try("nothing there", "is something not mounted")
+		}
+		write("another database\n")
+		try("the place of another database", "belong to another database")
+		write(old + " another")
+		try("another place", "share the bodies")
+		write(old)
+		try("a place without a name", "share the bodies")
+		if err := errors.Join(os.RemoveAll(dir), os.Rename(dir+"-elsewhere", dir)); err != nil {
+			t.Fatal(err)
+		}
+		try("mounted again", "")
+		if now, err := os.ReadFile(filepath.Join(dir, markFile)); err != nil || string(now) != string(mark) {
+			t.Errorf("%q, was %q: %v", now, mark, err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		write("new\n")
+		for range 2 {
+			try("empty on purpose", "")
+		}
+		if now, err := os.ReadFile(filepath.Join(dir, markFile)); err != nil || string(now) == string(mark) {
+			t.Errorf("%q, was %q: %v", now, mark, err)
+		}
+	})
+}
+
+// What a version made that gave places no name gets one, if it is there.
+func TestPlaceWithoutName(t *testing.T) {
+	everywhere(t, func(t *testing.T, c store.Config) {
+		s := open(t, c)
+		if err := errors.Join(
+			s.Exec(t.Context(), "DELETE FROM meta WHERE name = 'bodies'"),
+			os.WriteFile(filepath.Join(placeDir(t, c), markFile), []byte(s.OldMark()), 0o600),
+		); err != nil {
+			t.Fatal(err)
+		}
+		existing := c
+		existing.Existing = true
+		open(t, existing)
+		for range 2 {
+			open(t, c)
+			open(t, existing)
+		}
+		mark, err := os.ReadFile(filepath.Join(placeDir(t, c), markFile))
+		if err != nil || !strings.HasPrefix(string(mark), s.OldMark()+" ") {
+			t.Errorf("%q, %v", mark, err)
+		}
+		// The same without the place: there are bodies, so they must be somewhere.
+		if _, err := s.Hold(t.Context(), &relay.Domain{Name: "ex.net"}, message("m1", "b@ex.net"), nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(s.Exec(t.Context(), "DELETE FROM meta WHERE name = 'bodies'"), os.Remove(filepath.Join(placeDir(t, c), markFile))); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := store.Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "is something not mounted") {
+			t.Errorf("%v", err)
+			if err == nil {
+				s.Close()
+			}
+		}
+	})
+}
+
+// Nodes that share rows and not bodies would look for half of them in vain.
+func TestNodesWithOwnBodies(t *testing.T) {
+	t.Parallel()
+	a, b := shared(t)
+	b.Bodies = "file:" + t.TempDir()
+	open(t, a)
+	for range 2 {
+		if s, err := store.Open(t.Context(), b); err == nil || !strings.Contains(err.Error(), "whose they are") {
+			t.Errorf("%v", err)
+			if err == nil {
+				s.Close()
+			}
+		}
+	}
+}
+
+// Bodies that go away all at once while the gateway runs are waited for, and not given up one by one.
+func TestPlaceGoes(t *testing.T) {
+	t.Parallel()
+	c := store.Config{Dir: t.TempDir()}.Quick()
+	h := &hop{}
+	d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
+	s, err := store.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const most = 20
+	for i := range most {
+		m := message(fmt.Sprint("m", i), "b@ex.net")
+		if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, c)
+	dir := placeDir(t, c)
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	away := t.TempDir()
+	move := func(from, to string) {
+		t.Helper()
+		for _, e := range names {
+			if err := os.Rename(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	move(dir, away)
+	run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}})
+	await(t, "attempt", func() bool { // that was put off
+		for _, q := range waiting(t, s) {
+			if q.Due.After(time.Now()) {
+				return true
+			}
+		}
+		return false
+	})
+	time.Sleep(100 * time.Millisecond)
+	for _, q := range waiting(t, s) {
+		if q.State != store.StateWaiting {
+			t.Fatalf("%s is %s: %s", q.ID, q.State, q.Last)
+		}
+	}
+	move(away, dir)
+	await(t, "delivery", func() bool {
+		if _, err := s.RetryQueued(t.Context(), "admin"); err != nil {
+			t.Fatal(err)
+		}
+		return len(waiting(t, s)) == 0
+	})
+	if n := h.count("b@ex.net"); n != most {
+		t.Errorf("delivered %d times", n)
+	}
+}
+
+// Where the place is there some bodies may be missing; many in a row are a matter of the store.
+func TestMissingBodies(t *testing.T) {
+	everywhere(t, func(t *testing.T, c store.Config) {
+		s := open(t, c)
+		gone := fmt.Errorf("x: %w", store.ErrNoBody)
+		for i, step := range []struct {
+			err  error
+			want bool
+		}{{gone, false}, {gone, false}, {nil, false}, {gone, false}, {store.ErrDamaged, false}, {gone, false}, {gone, false}, {gone, true}, {gone, true}, {nil, false}, {gone, false}} {
+			if got := s.BodyGone(step.err); got != step.want {
+				t.Errorf("step %d: %v", i, got)
+			}
+		}
+		if err := os.Remove(filepath.Join(placeDir(t, c), markFile)); err != nil {
+			t.Fatal(err)
+		}
+		if !s.BodyGone(gone) {
+			t.Error("the place is gone, and that is not noticed")
+		}
+	})
+}

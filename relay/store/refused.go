@@ -1,0 +1,148 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/postreeve/postreeve/relay"
+	"github.com/postreeve/postreeve/verdict"
+)
+
+// aboutContent says whether a refusal for good is, or may be, about what a message says. After we have taken the
+// message, its sender is not told of that: mostly it is nobody who has sent it (RFC 3834 section 2, RFC 5321 section
+// 6.2). others says that the hop took the message for other recipients at the same time, so that it was RCPT it
+// refused. Without a detail in the enhanced code it may have been the content, unless the code says otherwise.
+func aboutContent(r *relay.Reply, others bool) bool {
+	switch r.Enhanced[1] {
+	case 6, 7:
+		return true
+	case 1, 2, 3, 4, 5:
+		return false
+	}
+	switch r.Code {
+	case 500, 501, 502, 503, 504, 521, 551, 552, 553, 555, 556:
+		return false
+	}
+	return !others
+}
+
+// vouched says whether the domain of the reverse-path stands for the message, so that a notice goes to nobody who has
+// nothing to do with it: SPF has passed for it, or a signature or DMARC for it or for a domain above it. A domain below
+// it will not do: anybody may have one of those.
+func vouched(m *verdict.Message, from string) bool {
+	domain := strings.TrimSuffix(verdict.Domain(from), ".")
+	if domain == "" {
+		return false
+	}
+	a := m.Auth
+	if a.SPF.Result == verdict.Pass && a.SPF.Identity != "helo" && strings.EqualFold(strings.TrimSuffix(a.SPF.Domain, "."), domain) {
+		return true
+	}
+	over := func(result verdict.AuthResult, by string) bool {
+		by = strings.ToLower(strings.TrimSuffix(by, "."))
+		return result == verdict.Pass && by != "" && (by == domain || strings.HasSuffix(domain, "."+by))
+	}
+	if over(a.DMARC.Result, a.DMARC.Domain) {
+		return true
+	}
+	for _, d := range a.DKIM {
+		if over(d.Result, d.Domain) {
+			return true
+		}
+	}
+	return false
+}
+
+// refusal is a message on its way from the queue into quarantine, since its hop does not want it and its sender is not
+// told. It takes its body with it.
+type refusal struct {
+	q       Queued
+	at      time.Time
+	keep    time.Duration
+	head    headline
+	domain  string
+	refused []int    // recipients, by their places in the envelope
+	details []string // what the hop said of each
+}
+
+// refusal is made when the last recipient of a row is done: one message goes into quarantine once. Nil if there is
+// nothing to be kept.
+func (s *Store) refusal(ctx context.Context, q Queued, open []int, o *outcome, now time.Time) *refusal {
+	if o.left > 0 {
+		return nil
+	}
+	k := &refusal{q: q, at: now, keep: s.config.HeldFor, domain: q.Domain}
+	at := make(map[int]string)
+	for i, n := range open {
+		if o.states[i].state == StateRefused {
+			at[n] = o.states[i].detail
+		}
+	}
+	for n := range q.envelope.To {
+		detail, now := at[n]
+		if !now && n < len(q.Recipients) && q.Recipients[n].State == StateRefused { // in an earlier attempt
+			detail, now = q.Recipients[n].Detail, true
+		}
+		if now {
+			k.refused, k.details = append(k.refused, n), append(k.details, detail)
+		}
+	}
+	if len(k.refused) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	if body, err := s.body(ctx, q); err == nil {
+		k.head = headlineOf(verdict.NewMessage(body))
+	}
+	s.config.Log.Warn("the next hop refused a queued message for what it says: it was put into quarantine, and its sender is not told",
+		"id", q.ID, "domain", q.Domain, "reply", k.details[0])
+	return k
+}
+
+// insert writes the rows of the quarantine, with what the ledger knows about the message.
+func (k *refusal) insert(ctx context.Context, t *tx) error {
+	tenant, class, report := "", verdict.Unknown.String(), "null"
+	var client clientRow
+	err := t.queryRow(ctx, "SELECT tenant, peer, origin, class, report FROM message WHERE id = ?", k.q.ID).Scan(&tenant, &client.Peer, &client.Origin, &class, &report)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	e := k.q.envelope
+	e.To = nil
+	for _, n := range k.refused {
+		e.To = append(e.To, k.q.envelope.To[n])
+	}
+	id := k.q.ID
+	for {
+		res, err := t.exec(ctx, insertHeld+" ON CONFLICT (id) DO NOTHING", id, millis(k.at), k.keep.Milliseconds(), tenant, k.domain, text(e.From, 512),
+			k.head.author, k.head.subject, k.head.messageID, k.q.Size, class, packEnvelope(e), pack(client), report, k.q.body)
+		if err != nil {
+			return err
+		}
+		made, err := res.RowsAffected()
+		if err != nil {
+			return err
+		}
+		if made > 0 {
+			break
+		}
+		id = k.q.ID + "-" + strings.ToLower(rand.Text()[:4]) // it was held for others, or before
+	}
+	for i, n := range k.refused {
+		detail := text("refused by the next hop: "+k.details[i], 512)
+		if _, err := t.exec(ctx, insertRefusedRecipient, id, i, address(e.To[i].Address), millis(k.at), detail); err != nil {
+			return err
+		}
+		if err := t.event(ctx, k.q, n, StateHeld, "in quarantine as "+id+", "+detail, k.at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const insertRefusedRecipient = `INSERT INTO held_recipient (held, n, address, state, at, detail) VALUES (?, ?, ?, 'held', ?, ?)`
