@@ -45,34 +45,16 @@ func (c *messageListCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	_, st, err := c.open(e)
-	if err != nil {
-		return err
+	l := listing[store.Entry]{
+		heads: []string{"ID", "RECEIVED", "CLASS", "ACTION", "REPLY", "FROM", "TO", "SUBJECT"}, none: "There is no message that fits.",
+		ask: func(st *store.Store) ([]store.Entry, error) { return st.Messages(e.ctx, f) },
+		row: func(t *table, m store.Entry) string {
+			t.row(m.ID, rowTime(m.At), m.Class.String(), actionOf(m), replyCode(m.Reply), cut(bracket(m.MailFrom), 40), several(m.Recipients), cut(m.Subject, 60))
+			t.paint(2, classStyle(m.Class))
+			return m.ID
+		},
 	}
-	defer st.Close()
-	list, err := st.Messages(e.ctx, f)
-	if err != nil {
-		return err
-	}
-	t := &table{}
-	t.row("ID", "RECEIVED", "CLASS", "ACTION", "REPLY", "FROM", "TO", "SUBJECT")
-	for _, m := range list {
-		if c.JSON {
-			e.out.line(m)
-			continue
-		}
-		t.row(m.ID, rowTime(m.At), m.Class.String(), actionOf(m), replyCode(m.Reply), cut(bracket(m.MailFrom), 40), several(m.Recipients), cut(m.Subject, 60))
-		t.paint(2, classStyle(m.Class))
-	}
-	switch {
-	case c.JSON:
-	case len(list) == 0:
-		e.err.printf("There is no message that fits.\n")
-	default:
-		t.print(e.out, "")
-		c.more(e, len(list), list[len(list)-1].ID)
-	}
-	return finish(e, exitOK)
+	return l.print(e, c.keptFlags, c.filterFlags)
 }
 
 // actionOf is what was done at once.

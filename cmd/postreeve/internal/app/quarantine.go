@@ -48,38 +48,20 @@ func (c *quarantineListCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	_, st, err := c.open(e)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
 	state := c.State
 	if state == "all" {
 		state = ""
 	}
-	list, err := st.HeldMessages(e.ctx, state, f)
-	if err != nil {
-		return err
+	l := listing[store.Held]{
+		heads: []string{"ID", "HELD", "CLASS", "STATE", "FROM", "TO", "SUBJECT"}, none: "Nothing is held that fits.",
+		ask: func(st *store.Store) ([]store.Held, error) { return st.HeldMessages(e.ctx, state, f) },
+		row: func(t *table, h store.Held) string {
+			t.row(h.ID, rowTime(h.At), h.Class.String(), heldState(h), cut(bracket(h.MailFrom), 40), several(heldTo(h)), cut(h.Subject, 60))
+			t.paint(2, classStyle(h.Class))
+			return h.ID
+		},
 	}
-	t := &table{}
-	t.row("ID", "HELD", "CLASS", "STATE", "FROM", "TO", "SUBJECT")
-	for _, h := range list {
-		if c.JSON {
-			e.out.line(h)
-			continue
-		}
-		t.row(h.ID, rowTime(h.At), h.Class.String(), heldState(h), cut(bracket(h.MailFrom), 40), several(heldTo(h)), cut(h.Subject, 60))
-		t.paint(2, classStyle(h.Class))
-	}
-	switch {
-	case c.JSON:
-	case len(list) == 0:
-		e.err.printf("Nothing is held that fits.\n")
-	default:
-		t.print(e.out, "")
-		c.more(e, len(list), list[len(list)-1].ID)
-	}
-	return finish(e, exitOK)
+	return l.print(e, c.keptFlags, c.filterFlags)
 }
 
 func heldTo(h store.Held) []string {
@@ -102,7 +84,8 @@ func heldState(h store.Held) string {
 
 type quarantineShowCmd struct {
 	keptFlags
-	Raw bool   `help:"Write the message as it came in, byte for byte, to standard output. It may be dangerous."`
+	asFlag
+	Raw bool   `help:"Write the message as it came in, byte for byte, to standard output. It may be dangerous, and who did it is written down."`
 	ID  string `arg:"" help:"The id, from the list, the log or the reply to the sender."`
 }
 
@@ -189,7 +172,7 @@ func (c *quarantineShowCmd) raw(e *env, st *store.Store) error {
 		e.err.printf("postreeve: --raw writes what others have sent: put it into a file, as in --raw %s > sample.eml\n", show(c.ID))
 		return exit(exitUsage)
 	}
-	body, err := st.HeldBody(e.ctx, c.ID)
+	body, err := st.ExportHeld(e.ctx, c.ID, operator(c.As))
 	if err != nil {
 		return err
 	}

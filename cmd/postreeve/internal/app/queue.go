@@ -43,36 +43,18 @@ func (c *queueListCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	_, st, err := c.open(e)
-	if err != nil {
-		return err
+	l := listing[store.Queued]{
+		heads: []string{"ID", "QUEUED", "DOMAIN", "STATE", "TRIED", "NEXT", "FROM", "LAST REPLY"}, none: "Nothing is queued that fits.",
+		ask: func(st *store.Store) ([]store.Queued, error) { return st.QueuedMessages(e.ctx, f) },
+		row: func(t *table, q store.Queued) string {
+			t.row(q.ID, rowTime(q.At), q.Domain, q.State, strconv.Itoa(q.Attempts), nextTry(q), cut(bracket(q.MailFrom), 40), cut(q.Last, 80))
+			if q.State == store.StateAside {
+				t.paint(3, red)
+			}
+			return q.ID
+		},
 	}
-	defer st.Close()
-	list, err := st.QueuedMessages(e.ctx, f)
-	if err != nil {
-		return err
-	}
-	t := &table{}
-	t.row("ID", "QUEUED", "DOMAIN", "STATE", "TRIED", "NEXT", "FROM", "LAST REPLY")
-	for _, q := range list {
-		if c.JSON {
-			e.out.line(q)
-			continue
-		}
-		t.row(q.ID, rowTime(q.At), q.Domain, q.State, strconv.Itoa(q.Attempts), nextTry(q), cut(bracket(q.MailFrom), 40), cut(q.Last, 80))
-		if q.State == store.StateAside {
-			t.paint(3, red)
-		}
-	}
-	switch {
-	case c.JSON:
-	case len(list) == 0:
-		e.err.printf("Nothing is queued that fits.\n")
-	default:
-		t.print(e.out, "")
-		c.more(e, len(list), list[len(list)-1].ID)
-	}
-	return finish(e, exitOK)
+	return l.print(e, c.keptFlags, c.filterFlags)
 }
 
 // nextTry is when a message is tried again.

@@ -1,0 +1,42 @@
+package app
+
+import "github.com/postreeve/postreeve/relay/store"
+
+// listing is a list of what is kept, in pages.
+type listing[T any] struct {
+	heads []string
+	none  string // what is said when nothing fits
+	ask   func(st *store.Store) ([]T, error)
+	row   func(t *table, v T) (id string)
+}
+
+// print opens the store and prints what is asked for, as a table or an object a line.
+func (l listing[T]) print(e *env, kept keptFlags, page filterFlags) error {
+	_, st, err := kept.open(e)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	list, err := l.ask(st)
+	if err != nil {
+		return err
+	}
+	t, last := &table{}, ""
+	t.row(l.heads...)
+	for _, v := range list {
+		if kept.JSON {
+			e.out.line(v)
+		} else {
+			last = l.row(t, v)
+		}
+	}
+	switch {
+	case kept.JSON:
+	case len(list) == 0:
+		e.err.printf("%s\n", l.none)
+	default:
+		t.print(e.out, "")
+		page.more(e, len(list), last)
+	}
+	return finish(e, exitOK)
+}
