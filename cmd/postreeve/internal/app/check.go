@@ -19,7 +19,7 @@ type checkCmd struct {
 }
 
 func (checkCmd) Help() string {
-	return `Prints a line for each thing that was looked at: ok, warn or FAIL, with what to do. It looks at the file, the ports (free, or held by a running gateway), the directory for state and the room in it, the database and the place for bodies (a row and a body are written and read), what is queued for long or was set aside, the certificate, the keys that seal and their records in DNS, the scanners (which are sent EICAR, GTUBE and clean text), each next hop (addresses, connection, EHLO, STARTTLS, certificate; that it is not this gateway), the resolvers, and the name and address of the gateway in DNS. No mail is sent.
+	return `Prints a line for each thing that was looked at: ok, warn or FAIL, with what to do. It looks at the file, the ports (free, or held by a running gateway), the directory for state and the room in it, the database and the place for bodies (a row and a body are written and read; a database that is not there yet or of an older version is left as it is), what is queued for long or was set aside, who is told of held mail and what serves the links in that, the certificate, the keys that seal and their records in DNS, the scanners (which are sent EICAR, GTUBE and clean text), each next hop (addresses, connection, EHLO, STARTTLS, certificate; that it is not this gateway), the resolvers, and the name and address of the gateway in DNS. No mail is sent.
 
 Example:
   postreeve check -c postreeve.yaml && systemctl reload postreeve

@@ -32,7 +32,7 @@ func (k *checker) probes() []probe {
 	if k.cfg.Metrics != "" {
 		out = append(out, func(ctx context.Context) []checked { return k.port(ctx, "metrics", k.cfg.Metrics) })
 	}
-	out = append(out, k.certificate, k.seals, k.scanners)
+	out = append(out, k.digest, k.certificate, k.seals, k.scanners)
 	for _, s := range k.cfg.DNS.Servers {
 		out = append(out, func(ctx context.Context) []checked { return k.dnsServer(ctx, s) })
 	}
@@ -97,7 +97,7 @@ func (k *checker) port(ctx context.Context, what, addr string) []checked {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return one(what, addr, stateFail, err.Error(), "name an address that this machine has")
 	}
-	if what != "listen" {
+	if what != "listen" { // it says no SMTP
 		return one(what, addr, stateWarn, "in use, perhaps by the running gateway", "if the gateway does not run, free the port or use another")
 	}
 	host, port, _ := net.SplitHostPort(addr)
@@ -130,28 +130,32 @@ func (k *checker) certificate(context.Context) []checked {
 		return one("tls", file, stateFail, err.Error(), "both files have to be PEM, belong together, and be readable for the user of the gateway")
 	}
 	out := judgeCertificate(file, pair.Leaf, k.cfg.Hostname)
-	if fi, err := os.Stat(k.cfg.TLS.Key); err == nil && fi.Mode().Perm()&0o007 != 0 {
-		out = append(out, one("tls", k.cfg.TLS.Key, stateWarn, "everybody on this machine can read the key", "chmod o= "+k.cfg.TLS.Key)...)
-	}
-	return out
+	return append(out, openKey("tls", k.cfg.TLS)...)
 }
 
 func judgeCertificate(subject string, leaf *x509.Certificate, hostname string) []checked {
-	left := time.Until(leaf.NotAfter)
-	switch {
-	case left <= 0:
-		return one("tls", subject, stateFail, "expired on "+leaf.NotAfter.Format(time.DateOnly), "renew it; the gateway takes the new one without a restart")
-	case time.Now().Before(leaf.NotBefore):
-		return one("tls", subject, stateFail, "not valid before "+leaf.NotBefore.Format(time.DateTime), "look at the clock of this machine")
-	}
-	out := one("tls", subject, stateOK, "valid until "+leaf.NotAfter.Format(time.DateOnly), "")
-	if left < soon {
-		out = one("tls", subject, stateWarn, fmt.Sprintf("expires on %s, in %s", leaf.NotAfter.Format(time.DateOnly), plural(int(left.Hours()/24), "day")), "renew it; the gateway takes the new one without a restart")
+	out := judgeDates("tls", subject, leaf)
+	if out[0].State == stateFail {
+		return out
 	}
 	if err := leaf.VerifyHostname(hostname); err != nil {
 		out = append(out, one("tls", subject, stateWarn, err.Error(), "senders that verify will not send: get a certificate for "+hostname)...)
 	}
 	return out
+}
+
+// judgeDates says whether a certificate is valid now, and for how long.
+func judgeDates(check, subject string, leaf *x509.Certificate) []checked {
+	left := time.Until(leaf.NotAfter)
+	switch {
+	case left <= 0:
+		return one(check, subject, stateFail, "expired on "+leaf.NotAfter.Format(time.DateOnly), "renew it; the gateway takes the new one without a restart")
+	case time.Now().Before(leaf.NotBefore):
+		return one(check, subject, stateFail, "not valid before "+leaf.NotBefore.Format(time.DateTime), "look at the clock of this machine")
+	case left < soon:
+		return one(check, subject, stateWarn, fmt.Sprintf("expires on %s, in %s", leaf.NotAfter.Format(time.DateOnly), plural(int(left.Hours()/24), "day")), "renew it; the gateway takes the new one without a restart")
+	}
+	return one(check, subject, stateOK, "valid until "+leaf.NotAfter.Format(time.DateOnly), "")
 }
 
 // dnsServer asks a configured resolver. That a name does not exist is an answer.

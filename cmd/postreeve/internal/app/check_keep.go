@@ -1,11 +1,11 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -18,6 +18,7 @@ import (
 const (
 	littleRoom = 5 << 30
 	noRoom     = 500 << 20
+	minFree    = 64 << 20 // of a store whose configuration does not say
 )
 
 // space says how much room there is.
@@ -27,37 +28,45 @@ func (k *checker) space(dir string) []checked {
 		return one("state", dir, stateOK, "can be written", "")
 	}
 	free := int64(fs.Bavail) * int64(fs.Bsize)
+	least := cmp.Or(k.cfg.Store.MinFree, minFree)
 	detail := "can be written, " + byteCount(free) + " free"
+	if least > 0 {
+		detail += ", of which " + byteCount(least) + " stay free (min-free)"
+	}
 	switch {
-	case free < noRoom:
+	case free < least:
+		return one("state", dir, stateFail, detail, "make room, or set min-free to less: mail that has to be kept is deferred with 451")
+	case free < max(noRoom, 2*least):
 		return one("state", dir, stateFail, detail, "make room: without it mail that has to be kept is deferred with 451")
-	case free < littleRoom:
+	case free < max(littleRoom, 4*least):
 		return one("state", dir, stateWarn, detail, "make room before it is full: mail that has to be kept is deferred with 451 then")
 	}
 	return one("state", dir, stateOK, detail, "")
 }
 
 // kept opens the store and looks at what is in it, and at the proofs of domains. It makes no database of its own,
-// which might belong to the wrong user.
+// which might belong to the wrong user, and changes none: the gateway that runs may be of another version.
 func (k *checker) kept(ctx context.Context) []checked {
 	if !k.cfg.Keeps() {
 		return nil
 	}
-	name := sqliteFile(k.cfg)
-	if name == "" {
-		name = "PostgreSQL"
-	} else if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
-		return append(one("store", name, stateOK, "will be made by postreeve serve", ""), k.ownership(ctx, &dnsverify.MemoryStore{})...)
-	}
+	name := cmp.Or(sqliteFile(k.cfg), "PostgreSQL")
 	ctx, cancel := context.WithTimeout(ctx, 2*k.timeout)
 	defer cancel()
-	st, err := openStore(ctx, k.cfg, nil)
-	if err != nil {
-		advice := "the database and the place for bodies have to be there, and open to the user of the gateway"
-		if errors.Is(err, store.ErrNewer) {
-			advice = "run the version that wrote it, or a newer one"
-		}
-		return one("store", name, stateFail, plainStore(err), advice)
+	st, err := openExisting(ctx, k.cfg, nil)
+	switch {
+	case errors.Is(err, store.ErrEmpty) && sqliteFile(k.cfg) != "":
+		return append(one("store", name, stateOK, "will be made by postreeve serve", ""), k.ownership(ctx, &dnsverify.MemoryStore{})...)
+	case errors.Is(err, store.ErrEmpty):
+		return append(one("store", name, stateOK, "answers; its tables will be made by postreeve serve", ""), k.ownership(ctx, &dnsverify.MemoryStore{})...)
+	case errors.Is(err, store.ErrOlder):
+		return one("store", name, stateWarn, plainStore(err), "start the gateway of this version, which brings it up to date; until then the commands of this version do not open it")
+	case errors.Is(err, store.ErrNewer):
+		return one("store", name, stateFail, plainStore(err), "run the version that wrote it, or a newer one")
+	case errors.Is(err, fs.ErrPermission):
+		return one("store", name, stateFail, plainStore(err), "run this as the user of the gateway")
+	case err != nil:
+		return one("store", name, stateFail, plainStore(err), "the database and the place for bodies have to be there, and open to the user of the gateway")
 	}
 	defer st.Close()
 	out := []checked{}
@@ -106,10 +115,14 @@ func (k *checker) queue(ctx context.Context, st *store.Store) []checked {
 		detail := fmt.Sprintf("%s for %s", plural(count[name], "message"), brief(age.Round(time.Minute)))
 		out = append(out, one("queue", name, stateWarn, strings.TrimSuffix(detail+": "+last[name], ": "), "look at its next hop; postreeve queue list --domain "+name)...)
 	}
-	if len(out) == 0 {
-		out = one("queue", "messages", stateOK, plural(len(list), "message")+" on the way", "")
+	if len(out) > 0 {
+		return out
 	}
-	return out
+	n, err := st.Counts(ctx)
+	if err != nil {
+		return one("queue", "", stateFail, plainStore(err), "")
+	}
+	return one("queue", "messages", stateOK, plural(int(n.Queued), "message")+" on the way", "")
 }
 
 // byteCount writes a size for people.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/dnsverify"
+	"github.com/postreeve/postreeve/relay/store"
 )
 
 type domainCmd struct {
@@ -42,6 +43,7 @@ type domainFlags struct {
 	Config string `short:"c" required:"" placeholder:"FILE" help:"The configuration."`
 	Tenant string `placeholder:"NAME" help:"Whose the domain is; by default what the configuration says."`
 	JSON   bool   `help:"Print an object a line."`
+	asFlag
 }
 
 // desk is what a domain command works with.
@@ -51,7 +53,8 @@ type desk struct {
 	conf *config.Domain // nil if the domain is not in the configuration
 }
 
-// open reads the configuration and finds the domain in it. The domain may be empty.
+// open reads the configuration and finds the domain in it, which may be empty. What is done from then on is done by the
+// user, or by whom --as names.
 func (f domainFlags) open(e *env, domain string) (*desk, error) {
 	cfg, err := config.Load(f.Config)
 	if err != nil {
@@ -78,7 +81,8 @@ func (f domainFlags) open(e *env, domain string) (*desk, error) {
 		e.err.printf("postreeve: %v\n", errNoState)
 		return nil, exit(exitUsage)
 	}
-	st, err := openStore(e.ctx, cfg, nil)
+	e.ctx = store.As(e.ctx, operator(f.As))
+	st, err := openForState(e.ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,7 @@ type gateway struct {
 	listeners []net.Listener
 	web       *http.Server
 	webAddr   net.Addr
+	links     *linkServer // nil without
 
 	mu sync.Mutex // one reload at a time
 }
@@ -63,6 +64,7 @@ func newGateway(ctx context.Context, c *config.Config, log *slog.Logger, level *
 	defer func() {
 		if err != nil {
 			g.closeListeners()
+			g.links.close(0)
 			g.proofs.close()
 			g.closeStore()
 		}
@@ -86,6 +88,9 @@ func newGateway(ctx context.Context, c *config.Config, log *slog.Logger, level *
 		g.listeners = append(g.listeners, ln)
 	}
 	if err := g.serveMetrics(ctx, c.Metrics); err != nil {
+		return nil, err
+	}
+	if err := g.serveLinks(ctx, c); err != nil {
 		return nil, err
 	}
 	if err := g.keep(ctx, c); err != nil {
@@ -154,7 +159,8 @@ func restartKeys(c *config.Config) map[string]any {
 		"listen": c.Listen, "metrics": c.Metrics, "state": c.State, "spool": c.Spool, "log.format": c.Log.JSON,
 		"database": c.Store.Database, "bodies": c.Store.Bodies, "node": c.Store.Node, "bounces": c.Store.Bounces,
 		"retention": []time.Duration{c.Store.HeldFor, c.Store.LedgerFor, c.Store.QueuedFor},
-		"quota":     []int64{c.Store.HeldBytes, c.Store.QueuedBytes},
+		"quota":     []int64{c.Store.HeldBytes, c.Store.QueuedBytes}, "min-free": c.Store.MinFree,
+		"digest": digestKeys(c),
 	}
 }
 
@@ -200,6 +206,8 @@ func (g *gateway) drain(patience time.Duration) {
 	if g.web != nil {
 		g.web.Close()
 	}
+	var released sync.WaitGroup
+	released.Go(func() { g.links.close(patience) })
 	done := make(chan struct{})
 	go func() {
 		g.proofs.close()
@@ -211,6 +219,7 @@ func (g *gateway) drain(patience time.Duration) {
 	case <-time.After(patience):
 		g.log.Error("some transactions did not end in time", "waited", patience)
 	}
+	released.Wait()
 	g.kept.Wait() // deliveries from the queue have bounds of their own
 	g.closeStore()
 	g.live.cur.Load().close()

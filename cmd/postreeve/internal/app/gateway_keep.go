@@ -53,13 +53,17 @@ func (g *gateway) keep(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	if _, err := digestTasks(c, g.keeper.Store); err != nil {
+		return err
+	}
 	g.kept.Go(func() {
 		if hop, ok := bounces.(*relay.SMTP); ok {
 			defer hop.Close()
 		}
 		st := g.keeper.Store
 		for pause := time.Second; ; pause = min(2*pause, time.Minute) {
-			err := st.Run(ctx, store.RunConfig{Directory: &g.live, Bounces: bounces})
+			tasks, _ := digestTasks(c, st) // what it refuses it refused above
+			err := st.Run(ctx, store.RunConfig{Directory: &g.live, Bounces: bounces, Tasks: tasks})
 			if st != g.keeper.Store {
 				err = errors.Join(err, st.Close())
 			}
@@ -95,26 +99,21 @@ func (g *gateway) another(ctx context.Context, c *config.Config, why error, paus
 	}
 }
 
-// mostCounted bounds what is counted of a list for the metrics.
+// mostCounted bounds what is read of a list to be counted.
 const mostCounted = 10000
 
 // keptCounts counts what is kept.
 func keptCounts(ctx context.Context, st *store.Store) (map[string]float64, error) {
-	held, err := st.HeldMessages(ctx, store.StateHeld, store.Filter{Limit: mostCounted})
+	n, err := st.Counts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	queued, err := st.QueuedMessages(ctx, store.Filter{Limit: mostCounted})
-	if err != nil {
-		return nil, err
+	age := 0.0
+	if !n.Oldest.IsZero() {
+		age = max(0, time.Since(n.Oldest).Seconds())
 	}
-	out := map[string]float64{"held_messages": float64(len(held)), "queued_messages": float64(len(queued)), "queue_oldest_seconds": 0, "queue_aside_messages": 0}
-	for _, q := range queued {
-		if q.State == store.StateAside {
-			out["queue_aside_messages"]++
-		} else {
-			out["queue_oldest_seconds"] = max(out["queue_oldest_seconds"], time.Since(q.At).Seconds())
-		}
-	}
-	return out, nil
+	return map[string]float64{
+		"held_messages": float64(n.Held), "held_bytes": float64(n.HeldBytes), "held_uncertain_recipients": float64(n.Uncertain),
+		"queued_messages": float64(n.Queued), "queued_bytes": float64(n.QueuedBytes), "queue_oldest_seconds": age, "queue_aside_messages": float64(n.Aside),
+	}, nil
 }

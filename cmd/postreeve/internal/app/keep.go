@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -24,15 +23,36 @@ const openTime = 20 * time.Second
 // errNoStore is for commands about what is kept, where nothing is.
 var errNoStore = errors.New("this configuration keeps no mail: set state: to a directory, or database")
 
-// openStore opens the store of a configuration. The logger may be nil.
+// openStore opens the store of a configuration, makes it where there is none, and brings it up to date. The logger may
+// be nil.
 func openStore(ctx context.Context, c *config.Config, log *slog.Logger) (*store.Store, error) {
+	return openAs(ctx, c, log, false)
+}
+
+// openExisting is openStore for what looks after the store of a gateway, which may be running and of another version:
+// it makes and changes nothing.
+func openExisting(ctx context.Context, c *config.Config, log *slog.Logger) (*store.Store, error) {
+	return openAs(ctx, c, log, true)
+}
+
+// openForState is for what may be done before the gateway has ever run: it makes a store where there is none, and one
+// that is there it leaves in its version.
+func openForState(ctx context.Context, c *config.Config) (*store.Store, error) {
+	st, err := openExisting(ctx, c, nil)
+	if errors.Is(err, store.ErrEmpty) {
+		st, err = openStore(ctx, c, nil)
+	}
+	return st, adviseStore(err)
+}
+
+func openAs(ctx context.Context, c *config.Config, log *slog.Logger, existing bool) (*store.Store, error) {
 	if !c.Keeps() {
 		return nil, errNoStore
 	}
 	sc := store.Config{
 		Dir: c.State, Bodies: c.Store.Bodies.URL, Hostname: c.Hostname, Postmaster: c.Postmaster, Node: c.Store.Node,
 		HeldFor: c.Store.HeldFor, HeldBytes: c.Store.HeldBytes, QueuedFor: c.Store.QueuedFor, QueuedBytes: c.Store.QueuedBytes,
-		LedgerFor: c.Store.LedgerFor, HeaderPrefix: c.Headers.Prefix, Log: log,
+		MinFree: c.Store.MinFree, LedgerFor: c.Store.LedgerFor, HeaderPrefix: c.Headers.Prefix, Log: log, Existing: existing,
 	}
 	if b := c.Store.Bounces; b != nil {
 		sc.WarnAfter = b.WarnAfter
@@ -52,6 +72,24 @@ func openStore(ctx context.Context, c *config.Config, log *slog.Logger) (*store.
 	ctx, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
 	return store.Open(ctx, sc)
+}
+
+// adviseStore says what to do about a store that cannot be opened by a command.
+func adviseStore(err error) error {
+	advice := ""
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrOlder):
+		advice = "start the gateway of this version first, which brings the database up to date; or use the postreeve that runs"
+	case errors.Is(err, store.ErrNewer):
+		advice = "use the version of the gateway that runs, or a newer one"
+	case errors.Is(err, fs.ErrPermission):
+		advice = "run this as the user of the gateway"
+	default:
+		return err
+	}
+	return fmt.Errorf("%s: %s", plainStore(err), advice)
 }
 
 // openPatience is how long serve waits for a database or a bucket that is not there yet.
@@ -86,24 +124,22 @@ func sqliteFile(c *config.Config) string {
 	return filepath.Join(c.State, "postreeve.db")
 }
 
-// openKept is openStore for commands that only look after what a gateway has kept. They make no database: one that
+// openKept opens the store for commands that only look after what a gateway has kept. They make no database: one that
 // belongs to another user would keep the gateway from starting.
 func openKept(e *env, c *config.Config) (*store.Store, error) {
 	if !c.Keeps() {
 		e.err.printf("postreeve: %v\n", errNoStore)
 		return nil, exit(exitUsage)
 	}
-	if file := sqliteFile(c); file != "" {
-		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+	log, _ := newLogger(e.err, config.Log{Level: slog.LevelWarn})
+	st, err := openExisting(e.ctx, c, log)
+	if errors.Is(err, store.ErrEmpty) {
+		if file := sqliteFile(c); file != "" {
 			return nil, fmt.Errorf("nothing has been kept yet: there is no %s, which postreeve serve makes", file)
 		}
+		return nil, errors.New("nothing has been kept yet: the database has no tables, which postreeve serve makes")
 	}
-	log, _ := newLogger(e.err, config.Log{Level: slog.LevelWarn})
-	st, err := openStore(e.ctx, c, log)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("%w (run this as the user of the gateway)", err)
-	}
-	return st, err
+	return st, adviseStore(err)
 }
 
 // keeper is the store as a server uses it: it counts, and does not let a ledger that is away hold up mail that

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -200,4 +201,102 @@ func TestCheckStore(t *testing.T) {
 	if got := look(fresh)["store"]; got.State != "FAIL" || !strings.Contains(got.Detail, "does not answer") {
 		t.Errorf("check of a database that is not there: %+v", got)
 	}
+}
+
+// TestOtherVersions: commands leave a database of another version as it is, and say what to do.
+func TestOtherVersions(t *testing.T) {
+	t.Parallel()
+	state := filepath.Join(t.TempDir(), "state")
+	s := serve(t, configFor((&relaytest.Sink{}).Start(t), "state: "+state))
+	s.end(t)
+	st := opened(t, state)
+	st.Close()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(state, "postreeve.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	schema := func() (v string) {
+		t.Helper()
+		if err := db.QueryRow("SELECT value FROM meta WHERE name = 'schema'").Scan(&v); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	for version, want := range map[string]struct{ check, text string }{
+		"1":    {"warn", "start the gateway of this version"},
+		"1000": {"FAIL", "or a newer one"},
+	} {
+		if _, err := db.Exec("UPDATE meta SET value = ? WHERE name = 'schema'", version); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"quarantine", "list"}, {"queue", "retry", "--all"}, {"message", "explain", "x"}, {"domain", "list"}} {
+			got := run(t, "", append([]string{args[0], args[1], "-c", s.file}, args[2:]...)...)
+			if got.code != 1 || !strings.Contains(got.err, want.text) {
+				t.Errorf("%q with schema %s: %+v, want %q", args, version, got, want.text)
+			}
+		}
+		found := false
+		for _, r := range lines[checkRow](t, run(t, "", "check", "-c", s.file, "--json", "--timeout", "2s").out) {
+			found = found || r.Check == "store" && r.State == want.check && strings.Contains(r.Advice, want.text)
+		}
+		if !found {
+			t.Errorf("check with schema %s does not say %s %q", version, want.check, want.text)
+		}
+		if got := schema(); got != version {
+			t.Errorf("schema %s is %s now", version, got)
+		}
+	}
+}
+
+// TestReadsDoNotWait: looking at what is kept writes nothing, so that it does not wait for who writes.
+func TestReadsDoNotWait(t *testing.T) {
+	t.Parallel()
+	state := filepath.Join(t.TempDir(), "state")
+	s := serve(t, configFor((&relaytest.Sink{}).Start(t), "state: "+state))
+	if err := smtp.SendMail(s.addr(0), nil, "b@example.org", []string{"a@ex.net"}, []byte(message("x", teststring.Malicious))); err != nil {
+		t.Fatal(err)
+	}
+	s.end(t)
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(state, "postreeve.db")+"?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	tx, err := db.Begin() // the one writer
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	start := time.Now()
+	list := lines[heldRow](t, s.kept(t, 0, "quarantine", "list", "--json").out)
+	if len(list) != 1 {
+		t.Fatalf("list: %+v", list)
+	}
+	s.kept(t, 0, "quarantine", "show", list[0].ID)
+	s.kept(t, 0, "queue", "list")
+	s.kept(t, 0, "message", "explain", list[0].ID)
+	if took := time.Since(start); took > 8*time.Second { // whoever waits for the writer waits for 10 s
+		t.Errorf("it took %v", took)
+	}
+}
+
+// TestMinFree: mail that has to be kept is deferred when less than min-free would stay free, and check says so.
+func TestMinFree(t *testing.T) {
+	t.Parallel()
+	s := serve(t, configFor((&relaytest.Sink{}).Start(t), "state: "+filepath.Join(t.TempDir(), "state")+"\nmin-free: 1000000GiB"))
+	err := smtp.SendMail(s.addr(0), nil, "b@example.org", []string{"a@ex.net"}, []byte(message("x", teststring.Malicious)))
+	if err == nil || !strings.HasPrefix(err.Error(), `451 "4.3.0`) {
+		t.Errorf("a full disk: %v", err)
+	}
+	if err := smtp.SendMail(s.addr(0), nil, "b@example.org", []string{"a@ex.net"}, []byte(message("x", "hello"))); err != nil {
+		t.Error(err)
+	}
+	text := run(t, "", "check", "-c", s.file, "--json", "--timeout", "2s").out
+	for _, want := range []string{"of which 976.6 TiB stay free (min-free)", "set min-free to less"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("check lacks %q:\n%s", want, text)
+		}
+	}
+	s.end(t)
 }

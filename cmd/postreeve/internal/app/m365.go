@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/m365"
 )
 
@@ -52,7 +53,7 @@ func (f *m365Flags) readProfile(e *env, required bool) (*m365.Profile, error) {
 		}
 		return nil, nil
 	}
-	p, err := readProfile(f.Profile, (*m365.Profile).Check)
+	p, err := config.LoadProfile(f.Profile, (*m365.Profile).Check)
 	if err != nil {
 		return nil, badProfile(e, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/m365"
 )
 
@@ -24,7 +25,7 @@ Exit codes: 0 written, 1 error.`
 
 // Run writes.
 func (c *m365ScriptCmd) Run(e *env) error {
-	p, err := readProfile(c.Profile, (*m365.Profile).Check)
+	p, err := config.LoadProfile(c.Profile, (*m365.Profile).Check)
 	if err != nil {
 		return badProfile(e, err)
 	}
@@ -63,7 +64,7 @@ Exit codes: 0 written, 1 error.`
 
 // Run writes.
 func (c *m365RunbookCmd) Run(e *env) error {
-	p, err := readProfile(c.Profile, (*m365.Profile).Check)
+	p, err := config.LoadProfile(c.Profile, (*m365.Profile).Check)
 	if err != nil {
 		return badProfile(e, err)
 	}

@@ -302,7 +302,7 @@ func TestM365Bad(t *testing.T) {
 		"unknown region":   {strings.Replace(m365Profile, "region: eu", "region: us", 1), nil, 1, `p.yaml:5:1: region: unknown region "us": choose one of eu`},
 		"too wide":         {strings.Replace(m365Profile, "198.51.100.0/28", "198.51.0.0/16", 1), nil, 1, "/24 to /32"},
 		"IPv6":             {strings.Replace(m365Profile, "192.0.2.12", "\"2001:db8::1\"", 1), nil, 1, "IPv4 only"},
-		"anchors":          {"domains: &a [ex.net]\n", nil, 1, "an anchor or alias, which a profile cannot have"},
+		"anchors":          {"domains: &a [ex.net]\n", nil, 1, "an anchor or alias, which this file cannot have"},
 		"hostile":          {"domains: [\"\\x1b[31m\"]\n", nil, 1, `p.yaml:1:11: domains[0]: wants text of printable characters`},
 		"not YAML":         {"{", nil, 1, "p.yaml"},
 		"empty":            {"", nil, 1, "is empty"},

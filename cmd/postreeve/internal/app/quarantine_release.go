@@ -10,6 +10,7 @@ import (
 	"github.com/postreeve/postreeve/relay"
 	"github.com/postreeve/postreeve/relay/store"
 	"github.com/postreeve/postreeve/verdict"
+	"github.com/postreeve/postreeve/verdict/mailauth"
 )
 
 // Exit codes of release, beside exitOK, exitFailed and exitUsage.
@@ -115,14 +116,14 @@ func (c *quarantineReleaseCmd) print(e *env, id string, got []store.HeldRecipien
 
 // deliverHeld hands held messages to their next hops as the gateway would.
 func deliverHeld(c *config.Config, routes *setup, log *slog.Logger) store.Deliver {
-	srv := &relay.Server{Hostname: c.Hostname, Headers: c.Headers, Timeouts: c.Timeouts, Auth: relay.Auth{ID: c.Auth.Name}, Logger: log}
+	srv := &relay.Server{Hostname: c.Hostname, Headers: c.Headers, Timeouts: c.Timeouts, Auth: relay.Auth{Results: mailauth.AuthenticationResults, ID: c.Auth.Name}, Logger: log}
 	return func(ctx context.Context, h store.Held, env verdict.Envelope, body verdict.Source, mark string) ([]relay.Receipt, error) {
 		d, err := routes.domains.Lookup(ctx, h.Domain)
 		if err != nil {
 			return nil, fmt.Errorf("the configuration has no domain %s any more, so nobody knows where its mail goes", h.Domain)
 		}
 		m := verdict.NewMessage(body)
-		m.ID, m.Envelope, m.Received = h.ID, env, h.At
+		m.ID, m.Envelope, m.Received, m.Auth = h.ID, env, h.At, h.Auth
 		return srv.Release(ctx, d, m, h.Class, mark)
 	}
 }

@@ -21,9 +21,9 @@ type serveCmd struct {
 }
 
 func (serveCmd) Help() string {
-	return `Takes mail until SIGTERM or SIGINT, then lets transactions under way finish (timeouts.drain, 30 s) and exits 0; a second signal ends it at once. SIGHUP or a changed file reloads the configuration without dropping a connection; one with errors is refused and the old one stays in force. What needs a new start is said in the log: listen, metrics, spool, log.format, and where mail is kept.
+	return `Takes mail until SIGTERM or SIGINT, then lets transactions under way finish (timeouts.drain, 30 s) and exits 0; a second signal ends it at once. SIGHUP or a changed file reloads the configuration without dropping a connection; one with errors is refused and the old one stays in force. What needs a new start is said in the log: listen, metrics, spool, log.format, digest, and where and how mail is kept.
 
-With state: or database: mail is held, queued while its next hop is away, and every message has a row in a ledger: see postreeve quarantine, queue and message. A store that fails defers what has to be kept, and nothing else.
+With state: or database: mail is held, queued while its next hop is away, and every message has a row in a ledger: see postreeve quarantine, queue and message. A store that fails defers what has to be kept, and nothing else. With digest: people are told by mail of what is held for them, with links that release it.
 
 Mail for a domain that was never proven is deferred with 451 4.7.1: see postreeve domain --help. What is proven is looked at every day, and a failure of DNS takes no mail away.
 
@@ -102,6 +102,9 @@ func (g *gateway) ready() string {
 	line := "postreeve: ready, SMTP on " + strings.Join(addrs, ", ")
 	if g.webAddr != nil {
 		line += ", metrics on http://" + g.webAddr.String() + "/metrics"
+	}
+	if g.links != nil {
+		line += ", links on " + g.links.url
 	}
 	return line
 }

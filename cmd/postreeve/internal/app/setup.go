@@ -41,6 +41,7 @@ type setup struct {
 	engine   *verdict.Engine
 	contacts *impostor.Memory // nil: nobody is remembered
 	cert     *relay.CertFile  // nil without TLS
+	linkCert *relay.CertFile  // of the links in digests; nil without TLS
 	hops     map[hopKey]*relay.SMTP
 }
 
@@ -67,6 +68,12 @@ func newSetup(c *config.Config, old *setup, pr *proofs, log *slog.Logger, trace 
 		s.cert = &relay.CertFile{Cert: c.TLS.Cert, Key: c.TLS.Key}
 		if _, err := s.cert.GetCertificate(nil); err != nil {
 			errs = append(errs, err)
+		}
+	}
+	if t := c.LinkTLS(); t != nil {
+		s.linkCert = &relay.CertFile{Cert: t.Cert, Key: t.Key}
+		if _, err := s.linkCert.GetCertificate(nil); err != nil {
+			errs = append(errs, fmt.Errorf("digest: %w", err))
 		}
 	}
 	errs = append(errs, s.addDomains(old, log)...)
@@ -268,8 +275,10 @@ func (s *setup) close() {
 // files are those that change what the setup does: a change of one is a reason to reload.
 func (s *setup) files() []string {
 	out := []string{s.config.File}
-	if t := s.config.TLS; t != nil {
-		out = append(out, t.Cert, t.Key)
+	for _, t := range []*config.TLS{s.config.TLS, s.config.LinkTLS()} {
+		if t != nil {
+			out = append(out, t.Cert, t.Key)
+		}
 	}
 	for _, d := range s.config.Domains {
 		out = append(out, d.Token.File, d.Route.TLSRoot)

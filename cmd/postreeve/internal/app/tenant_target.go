@@ -140,7 +140,11 @@ func remedyEnd(e *env, all []remedied, asJSON bool) error {
 		count[r.State]++
 	}
 	if !asJSON {
-		e.out.printf("%d cured, %d not found, %d failed\n", count["cured"], count["not found"], count["failed"])
+		skipped := ""
+		if n := count["skipped"]; n > 0 { // there is no mailbox to look into
+			skipped = fmt.Sprintf(", %d skipped", n)
+		}
+		e.out.printf("%d cured, %d not found, %d failed%s\n", count["cured"], count["not found"], count["failed"], skipped)
 	}
 	if err := e.out.failed(); err != nil {
 		return err

@@ -42,8 +42,10 @@ func (d *decoder) check(c *Config) {
 	d.engine(c)
 	d.ownership(c)
 	d.store(c)
+	d.digests(c)
 	d.authentication(c)
 	for _, dom := range c.Domains {
+		d.tenantHeader(c, dom)
 		d.loops(c, dom)
 	}
 	if len(c.Scanners) > 0 && !slices.ContainsFunc(c.Scanners, func(s Scanner) bool { return !s.Monitor }) {

@@ -25,8 +25,9 @@ type Config struct {
 	Listen     []string // host:port
 	State      string   // directory; empty: none
 	Store      Store
-	Engine     string // strict or go-smtp
-	TLS        *TLS   // nil: STARTTLS is not offered
+	Digest     *Digest // nil: nobody is told of what is held
+	Engine     string  // strict or go-smtp
+	TLS        *TLS    // nil: STARTTLS is not offered
 	Clients    []netip.Prefix
 	Proxies    []netip.Prefix
 	XClient    []netip.Prefix

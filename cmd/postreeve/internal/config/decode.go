@@ -133,7 +133,7 @@ func (d *decoder) mapping(v value, fs fields) {
 		read, ok := fs[key]
 		if !ok {
 			valid := slices.Collect(maps.Keys(fs))
-			d.failAt(d.keys[item.path], item.path, "unknown key: %s", suggest(key, valid))
+			d.failAt(d.keys[item.path], item.path, "unknown key: %s", Suggest(key, valid))
 			d.meant[join(v.path, nearest(key, valid))] = true
 			continue
 		}

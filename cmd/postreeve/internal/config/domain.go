@@ -1,7 +1,10 @@
 package config
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"strconv"
@@ -130,13 +133,13 @@ func (d *decoder) connection(dom *Domain, v value, conn string) {
 
 func upstream(u *relay.Upstream, base string) reader {
 	return func(d *decoder, v value) {
-		header, refs := "X-Postreeve-Tenant", []Secret(nil)
+		header, refs := "", []Secret(nil)
 		d.mapping(v, fields{
 			"nets": some(&u.Nets, prefix), "hops": natural(&u.Hops, 20), "results": upstreamResults(u),
 			"tenant-token": secrets(&refs, base), "tenant-header": text(&header, fieldName),
 		})
 		if len(refs) > 0 {
-			u.Proof = &relay.TenantProof{Header: header, Tokens: fresh(refs)}
+			u.Proof = &relay.TenantProof{Header: header, Tokens: fresh(refs)} // see tenantHeader
 			for _, r := range refs {
 				u.Proof.ID = strings.TrimSpace(u.Proof.ID + " " + r.String())
 			}
@@ -148,6 +151,19 @@ func upstream(u *relay.Upstream, base string) reader {
 		case !proof && d.has(v.path+".tenant-header"):
 			d.failKey(v.path+".tenant-header", "says nothing without tenant-token: name the file of the secret")
 		}
+	}
+}
+
+// tenantHeader names the field of a tenant's proof, unless it has a name. It carries a secret, so it must be one that is
+// taken off what is delivered.
+func (d *decoder) tenantHeader(c *Config, dom *Domain) {
+	proof, prefix := dom.Upstream.Proof, cmp.Or(c.Headers.Prefix, "X-Postreeve")
+	switch {
+	case proof == nil:
+	case proof.Header == "":
+		proof.Header = prefix + "-Tenant"
+	case len(proof.Header) <= len(prefix)+1 || !strings.EqualFold(proof.Header[:len(prefix)+1], prefix+"-"):
+		d.failKey(dom.path+".upstream.tenant-header", "has to begin with %s-, which is headers.prefix: else the secret in it would be delivered", prefix)
 	}
 }
 
@@ -178,12 +194,13 @@ func fieldName(s string) (string, error) {
 // tokensAge is how long secrets that were read are good.
 const tokensAge = 5 * time.Second
 
-// fresh reads secrets again every few seconds, so that one can be replaced while mail goes on. One that cannot be
-// read lets nobody in.
+// fresh reads secrets again every few seconds, so that one can be replaced while mail goes on. One that is gone lets
+// nobody in; one that cannot be read at the moment stays what it was.
 func fresh(refs []Secret) func() []string {
 	var mu sync.Mutex
 	var at time.Time
 	var have []string
+	known := make([]string, len(refs))
 	return func() []string {
 		mu.Lock()
 		defer mu.Unlock()
@@ -191,9 +208,15 @@ func fresh(refs []Secret) func() []string {
 			return have
 		}
 		at, have = time.Now(), nil
-		for _, s := range refs {
-			if v, err := s.Read(); err == nil && v != "" {
-				have = append(have, v)
+		for i, s := range refs {
+			switch v, err := s.Read(); {
+			case err == nil:
+				known[i] = v
+			case errors.Is(err, fs.ErrNotExist):
+				known[i] = ""
+			}
+			if known[i] != "" {
+				have = append(have, known[i])
 			}
 		}
 		return have

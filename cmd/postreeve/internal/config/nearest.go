@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// suggest says what could have been meant by word, or what there is to choose from.
-func suggest(word string, valid []string) string {
+// Suggest says what could have been meant by word, or what there is to choose from.
+func Suggest(word string, valid []string) string {
 	if best := nearest(word, valid); best != "" {
 		return "did you mean " + best + "?"
 	}

@@ -1,4 +1,4 @@
-package app
+package config_test
 
 import (
 	"errors"
@@ -30,8 +30,8 @@ func TestHostileProfiles(t *testing.T) {
 func hold(t *testing.T, data []byte) {
 	t.Helper()
 	for _, err := range []error{
-		errOf(parseProfile("p.yaml", data, (*m365.Profile).Check)),
-		errOf(parseProfile("p.yaml", data, (*gworkspace.Profile).Check)),
+		errOf(config.ParseProfile("p.yaml", data, (*m365.Profile).Check)),
+		errOf(config.ParseProfile("p.yaml", data, (*gworkspace.Profile).Check)),
 	} {
 		if err == nil {
 			continue
@@ -41,7 +41,7 @@ func hold(t *testing.T, data []byte) {
 			t.Fatalf("%q: %T %v, want Errors", data, err, err)
 		}
 		for _, b := range bad {
-			if b.Text == "" || strings.ContainsAny(show(b.Error()), "\n\x1b") {
+			if b.Text == "" || strings.ContainsAny(b.Error(), "\n\x1b") {
 				t.Errorf("%q: unfit to be shown: %q", data, b.Error())
 			}
 		}
@@ -61,11 +61,11 @@ func FuzzProfile(f *testing.F) {
 func TestProfileForms(t *testing.T) {
 	t.Parallel()
 	yes := func(*gworkspace.Profile) error { return nil }
-	a, err := parseProfile("a", []byte("domains: ex.net\nmode: reroute\nregions:\n  eu: {smart-host: in.gw.example, port: 2525, egress: 192.0.2.1}\naccess:\n  client-id: 112233445566778899001\n  admin: a@ex.net\nskip-groups: true\n"), yes)
+	a, err := config.ParseProfile("a", []byte("domains: ex.net\nmode: reroute\nregions:\n  eu: {smart-host: in.gw.example, port: 2525, egress: 192.0.2.1}\naccess:\n  client-id: 112233445566778899001\n  admin: a@ex.net\nskip-groups: true\n"), yes)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := parseProfile("b", []byte(`{"domains": ["ex.net"], "mode": "reroute", "regions": {"eu": {"smart-host": "in.gw.example", "port": 2525, "egress": ["192.0.2.1"]}},
+	b, err := config.ParseProfile("b", []byte(`{"domains": ["ex.net"], "mode": "reroute", "regions": {"eu": {"smart-host": "in.gw.example", "port": 2525, "egress": ["192.0.2.1"]}},
 		"access": {"client-id": "112233445566778899001", "admin": "a@ex.net"}, "skip-groups": true}`), yes)
 	if err != nil {
 		t.Fatal(err)

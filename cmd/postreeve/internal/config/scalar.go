@@ -67,7 +67,7 @@ func oneOf[T any](dst *T, words map[string]T) reader {
 	return text(dst, func(s string) (T, error) {
 		got, ok := words[s]
 		if !ok {
-			return got, fmt.Errorf("%s is not one of the words for this: %s", quote(s), suggest(s, names))
+			return got, fmt.Errorf("%s is not one of the words for this: %s", quote(s), Suggest(s, names))
 		}
 		return got, nil
 	})

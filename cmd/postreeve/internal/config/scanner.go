@@ -187,7 +187,7 @@ func cache(dst *Cache) reader {
 func scannerName(s string) (string, error) {
 	all := slices.Concat(ScannerNames[:], AdapterNames[:])
 	if !isOneOf(s, all...) {
-		return "", errors.New(quote(s) + " is no scanner of this version: " + suggest(s, all))
+		return "", errors.New(quote(s) + " is no scanner of this version: " + Suggest(s, all))
 	}
 	return s, nil
 }

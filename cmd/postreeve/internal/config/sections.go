@@ -45,7 +45,9 @@ func (d *decoder) config(c *Config, v value, base string) {
 		"node":         text(&c.Store.Node, node),
 		"retention":    retention(&c.Store),
 		"quota":        quota(&c.Store),
+		"min-free":     size(&c.Store.MinFree),
 		"bounces":      bounces(&c.Store.Bounces, base),
+		"digest":       digest(&c.Digest, file),
 	})
 }
 

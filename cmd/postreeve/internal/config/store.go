@@ -26,6 +26,7 @@ type Store struct {
 
 	HeldBytes   int64
 	QueuedBytes int64
+	MinFree     int64 // that stay free on the disks of this node; negative: none
 
 	Bounces *Bounces // nil: nobody is told
 }
@@ -151,7 +152,7 @@ func bodiesURL(s, base string) (string, error) {
 	}
 	for k := range u.Query() {
 		if !isOneOf(k, "endpoint", "region", "insecure") {
-			return "", fmt.Errorf("unknown parameter %s: %s", quote(k), suggest(k, []string{"endpoint", "region", "insecure"}))
+			return "", fmt.Errorf("unknown parameter %s: %s", quote(k), Suggest(k, []string{"endpoint", "region", "insecure"}))
 		}
 	}
 	return s, nil
@@ -237,7 +238,7 @@ func (d *decoder) store(c *Config) {
 	const how = "set state: to a directory, or database"
 	keeps := d.has("state") || d.has("database") || d.meant["state"] || d.meant["database"]
 	if !keeps {
-		for _, key := range []string{"bodies", "node", "retention", "quota", "bounces"} {
+		for _, key := range []string{"bodies", "node", "retention", "quota", "min-free", "bounces", "digest"} {
 			if d.has(key) {
 				d.failKey(key, "says nothing without a place to keep mail: %s", how)
 			}

@@ -19,6 +19,21 @@ func TestFleet(t *testing.T) {
 	}
 }
 
+// TestDigestPage: the configuration on the page about digests is one.
+func TestDigestPage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/digest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	text, _, ok := strings.Cut(rest, "```")
+	c, err := config.Parse("x.yaml", []byte("hostname: mx.gw.example\nlisten: \":25\"\ndomains: {ex.net: {next-hop: 192.0.2.1, verification: waived}}\n"+text))
+	if err != nil || len(c.Warnings) > 0 || !ok || c.Digest == nil || c.LinkTLS() == nil {
+		t.Errorf("%v, %+v", err, c)
+	}
+}
+
 func TestDatabaseRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -41,5 +42,37 @@ func TestTenantToken(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// The field of the proof is one that is taken off what is delivered.
+func TestTenantHeader(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ prefix, header, want, bad string }{
+		{want: "X-Postreeve-Tenant"},
+		{header: "x-postreeve-ours", want: "x-postreeve-ours"},
+		{prefix: "X-Gate", want: "X-Gate-Tenant"},
+		{prefix: "X-Gate", header: "X-Gate-Who", want: "X-Gate-Who"},
+		{prefix: "X-Gate", header: "X-Postreeve-Tenant", bad: "has to begin with X-Gate-"},
+		{header: "X-Postreeve", bad: "has to begin with X-Postreeve-"},
+		{header: "X-Postreeve-", bad: "has to begin with X-Postreeve-"},
+	} {
+		header, prefix := "", ""
+		if c.header != "" {
+			header = ", tenant-header: " + c.header
+		}
+		if c.prefix != "" {
+			prefix = "headers: {prefix: " + c.prefix + "}\n"
+		}
+		cfg, err := config.Parse("x.yaml", fmt.Appendf(nil, "hostname: mx.gw.example\nlisten: [\":25\"]\n%sdomains:\n  ex.net: {next-hop: smtp.google.com, verification: waived, connection: gworkspace, upstream: {tenant-token: \"file:new\"%s}}\n", prefix, header))
+		switch {
+		case c.bad != "" && (err == nil || !strings.Contains(err.Error(), c.bad)):
+			t.Errorf("%+v: %v", c, err)
+		case c.bad != "":
+		case err != nil:
+			t.Errorf("%+v: %v", c, err)
+		case cfg.Domains[0].Upstream.Proof.Header != c.want:
+			t.Errorf("%+v: %s", c, cfg.Domains[0].Upstream.Proof.Header)
+		}
 	}
 }

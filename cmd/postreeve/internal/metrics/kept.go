@@ -29,10 +29,13 @@ func (m *Metrics) Keep(ask func(ctx context.Context) (map[string]float64, error)
 }
 
 var keptHelp = map[string]string{
-	"held_messages":        "Messages in quarantine; at most 10000 are counted.",
-	"queued_messages":      "Messages that wait for their next hop; at most 10000 are counted.",
-	"queue_oldest_seconds": "Age of the oldest of these.",
-	"queue_aside_messages": "Queued messages that cannot be read: somebody has to look.",
+	"held_messages":             "Messages in quarantine; at most a million are counted, and so below.",
+	"held_bytes":                "Bytes of held messages, and of released ones until they expire: what quota.held bounds.",
+	"held_uncertain_recipients": "Recipients of whom nobody knows whether they have what was released: somebody has to ask.",
+	"queued_messages":           "Messages that wait for their next hop.",
+	"queued_bytes":              "Bytes of queued messages: what quota.queue bounds.",
+	"queue_oldest_seconds":      "Age of the oldest message that waits.",
+	"queue_aside_messages":      "Queued messages that cannot be read: somebody has to look.",
 }
 
 // kept is a collector that remembers for a while what it was told.
