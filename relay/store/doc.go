@@ -7,7 +7,7 @@
 //
 //	st, err := store.Open(ctx, store.Config{Dir: "/var/lib/postreeve"})
 //	srv := &relay.Server{Hold: st, Queue: st, Ledger: st, …}
-//	go st.Run(ctx, directory) // delivers what is queued, until ctx ends
+//	go st.Run(ctx, store.RunConfig{Directory: directory}) // delivers what is queued, until ctx ends
 //
 // # What is durable when
 //
@@ -28,7 +28,11 @@
 // A queued message belongs to a destination, the domain it is for. The node that took it tries at once; what
 // fails is tried again by a job of that destination, oldest first, with a few messages at once, and with
 // growing pauses while the hop does not answer. Jobs are River's, so that any node takes over from one that
-// died. Every claim on a row ends by itself.
+// died. Every claim on a row ends by itself, and who let one end stops working on it; what was under way then may arrive
+// twice, which an event of the message says.
+//
+// Notices to senders have destinations of their own, "(bounces) DOMAIN". What a hop refuses for its content is told only to
+// senders who were vouched for when the message came, since others would get what they never sent; the rest is held.
 //
 // # When something is broken
 //
