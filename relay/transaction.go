@@ -166,7 +166,7 @@ func (s *Server) inspect(tx *transaction, m *verdict.Message) *Reply {
 	up := tx.domain.Upstream
 	if up.blind(m.Peer.Addr.Addr(), h) {
 		return &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 5}, Text: "temporary problem, try again later (" + m.ID + ")",
-			Err: errors.New("it says whose mail it is, and the secret to check that with cannot be read")}
+			Err: fmt.Errorf("it says whose mail it is, and the secret to check that with cannot be read (%s)", up.Proof.ID)}
 	}
 	if up.vouches(m.Peer.Addr.Addr(), h) {
 		if c, ok := up.origin(h); ok {

@@ -13,7 +13,9 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postreeve/postreeve/verdict"
@@ -23,11 +25,14 @@ import (
 // file that was cut off or changed is told from a whole one, so a body is written where it stays. One that was
 // not finished has no row, and is swept.
 type files struct {
-	root *os.Root
+	path string
+	root atomic.Pointer[os.Root]
 	step func(string) error
 	to   owner // of what root makes
 
 	mu   sync.Mutex
+	own  os.FileInfo        // of root
+	mark string             // what the place says of itself
 	dirs map[string]*keyDir // those whose names are on disk for certain
 }
 
@@ -51,13 +56,50 @@ func newFiles(dir string, step func(string) error) (*files, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &files{root: root, step: step, to: ownerOf(dir), dirs: make(map[string]*keyDir)}, nil
+	own, err := root.Stat(".")
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	f := &files{path: dir, step: step, to: ownerOf(dir), own: own, dirs: make(map[string]*keyDir)}
+	f.root.Store(root)
+	return f, nil
+}
+
+// follow opens the place again if another directory has its name by now: it was moved, restored or mounted. What is
+// written to the old one would be found by nobody. A directory without the mark of the place is refused.
+func (f *files) follow() error {
+	fi, err := os.Stat(f.path)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if os.SameFile(fi, f.own) {
+		return nil
+	}
+	root, err := os.OpenRoot(f.path)
+	if err != nil {
+		return err
+	}
+	mark, err := root.ReadFile(markName)
+	err = ignore(err, fs.ErrNotExist)
+	if err == nil && strings.TrimSpace(string(mark)) != strings.TrimSpace(f.mark) {
+		err = fmt.Errorf("store: the bodies at %s are not those that were there when the gateway was started: bring them back, or start it again", f.path)
+	}
+	own, serr := root.Stat(".")
+	if err = errors.Join(err, serr); err != nil {
+		return errors.Join(err, root.Close())
+	}
+	f.root.Store(root) // what is open of the old one is closed by the garbage collector, when nobody uses it any more
+	f.own = own
+	clear(f.dirs)
+	return nil
 }
 
 func (f *files) close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	errs := []error{f.root.Close()}
+	errs := []error{f.root.Load().Close()}
 	for _, d := range f.dirs {
 		errs = append(errs, d.self.Close(), d.Close())
 	}
@@ -69,6 +111,9 @@ func (f *files) close() error {
 func (f *files) Put(ctx context.Context, key string, src verdict.Source) error {
 	if !validKey(key) {
 		return fmt.Errorf("store: %q is no key", key)
+	}
+	if err := f.follow(); err != nil {
+		return err
 	}
 	dir, name := filepath.Split(filepath.FromSlash(key))
 	d, err := f.dir(filepath.Clean(dir))
@@ -144,9 +189,9 @@ func (f *files) dir(dir string) (*keyDir, error) {
 	}
 	day := filepath.Dir(dir)
 	for _, d := range []string{day, dir} {
-		err := f.root.Mkdir(d, 0o700)
+		err := f.root.Load().Mkdir(d, 0o700)
 		if err == nil {
-			err = giveIn(f.root, d, f.to)
+			err = giveIn(f.root.Load(), d, f.to)
 		}
 		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
@@ -155,7 +200,7 @@ func (f *files) dir(dir string) (*keyDir, error) {
 	if err := errors.Join(f.syncDir("."), f.syncDir(day)); err != nil {
 		return nil, err
 	}
-	root, err := f.root.OpenRoot(dir)
+	root, err := f.root.Load().OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +223,7 @@ func (f *files) at(key string) (*os.Root, string) {
 	if d := f.dirs[filepath.Dir(path)]; d != nil {
 		return d.Root, filepath.Base(path)
 	}
-	return f.root, path
+	return f.root.Load(), path
 }
 
 func (f *files) forget(dir string) {
@@ -189,7 +234,7 @@ func (f *files) forget(dir string) {
 
 // tidy removes empty directories of days before a time.
 func (f *files) tidy(before time.Time) error {
-	days, err := fs.ReadDir(f.root.FS(), ".")
+	days, err := fs.ReadDir(f.root.Load().FS(), ".")
 	if err != nil {
 		return err
 	}
@@ -198,15 +243,15 @@ func (f *files) tidy(before time.Time) error {
 		if !day.IsDir() || len(day.Name()) != len(dayFormat) || day.Name() >= last {
 			continue
 		}
-		dirs, err := fs.ReadDir(f.root.FS(), day.Name())
+		dirs, err := fs.ReadDir(f.root.Load().FS(), day.Name())
 		if err != nil {
 			return err
 		}
 		for _, dir := range dirs {
 			f.forget(filepath.Join(day.Name(), dir.Name()))
-			_ = f.root.Remove(filepath.Join(day.Name(), dir.Name())) // that it is not empty is the usual case
+			_ = f.root.Load().Remove(filepath.Join(day.Name(), dir.Name())) // that it is not empty is the usual case
 		}
-		_ = f.root.Remove(day.Name())
+		_ = f.root.Load().Remove(day.Name())
 	}
 	return nil
 }
@@ -214,7 +259,7 @@ func (f *files) tidy(before time.Time) error {
 // setMark writes the mark, whole or not at all.
 func (f *files) setMark(_ context.Context, mark string) error {
 	const name = markName + ".next"
-	w, err := f.root.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	w, err := f.root.Load().OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -222,11 +267,14 @@ func (f *files) setMark(_ context.Context, mark string) error {
 	if err = errors.Join(err, giveFile(w, f.to), w.Sync(), w.Close()); err != nil {
 		return err
 	}
-	return errors.Join(f.root.Rename(name, markName), f.syncDir("."))
+	f.mu.Lock()
+	f.mark = mark
+	f.mu.Unlock()
+	return errors.Join(f.root.Load().Rename(name, markName), f.syncDir("."))
 }
 
 func (f *files) syncDir(dir string) error {
-	d, err := f.root.Open(dir)
+	d, err := f.root.Load().Open(dir)
 	if err != nil {
 		return err
 	}
@@ -237,6 +285,9 @@ func (f *files) syncDir(dir string) error {
 func (f *files) Get(_ context.Context, key string) (verdict.Source, error) {
 	if !validKey(key) {
 		return nil, fmt.Errorf("store: %q is no key", key)
+	}
+	if err := f.follow(); err != nil {
+		return nil, err
 	}
 	root, name := f.at(key)
 	r, err := root.Open(name)
@@ -280,7 +331,11 @@ func (f *files) Delete(_ context.Context, key string) error {
 // List yields the files, those too that were never finished.
 func (f *files) List(ctx context.Context) iter.Seq2[BodyInfo, error] {
 	return func(yield func(BodyInfo, error) bool) {
-		err := fs.WalkDir(f.root.FS(), ".", func(path string, e fs.DirEntry, err error) error {
+		if err := f.follow(); err != nil {
+			yield(BodyInfo{}, err)
+			return
+		}
+		err := fs.WalkDir(f.root.Load().FS(), ".", func(path string, e fs.DirEntry, err error) error {
 			if err != nil || e.IsDir() {
 				return ignore(err, fs.ErrNotExist)
 			}

@@ -45,6 +45,9 @@ func (s *Store) Check(ctx context.Context) []Problem {
 			add(c.what, c.say, n)
 		}
 	}
+	if !s.deliveries.clock.sound() {
+		add("clock", "a clock has jumped, so nothing expires and nothing is deleted: set it right, or start the gateway again if it is right now")
+	}
 	if free, ok := s.room.left(); ok && free < 2*s.config.MinFree {
 		add("disk", "%d bytes are free: below %d mail that should be held or queued is deferred", free, s.config.MinFree)
 	}

@@ -42,7 +42,9 @@ func (c *clock) note(s *Store, db int64) bool {
 	case !wrong && c.wrong:
 		s.config.Log.Info("the clock is back: what is too old expires and is deleted again")
 	}
-	c.wrong = wrong
+	if c.wrong = wrong; !wrong && ran > 24*time.Hour { // what is corrected a little each day is no jump
+		c.start, c.wall, c.base = now, now.Round(0), db
+	}
 	return !wrong
 }
 

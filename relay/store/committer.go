@@ -16,7 +16,7 @@ type committer struct {
 	step  func(string) error
 	ill   trouble
 	most  int           // writes in a batch
-	limit time.Duration // for a batch
+	limit time.Duration // for a batch; a quarter of it for a write that is made alone
 
 	company bool // the last batch had several writes
 
@@ -34,11 +34,14 @@ type write struct {
 	over <-chan struct{} // the writer has given up
 }
 
+// commitTime is how long one transaction may take. SQLite waits half as long for another process that writes.
+const commitTime = 20 * time.Second
+
 var errClosed = errors.New("store: closed")
 
 func newCommitter(d *db, step func(string) error, log *slog.Logger) *committer {
 	c := &committer{
-		db: d, step: step, ill: trouble{what: "the database", log: log}, most: 256, limit: 30 * time.Second,
+		db: d, step: step, ill: trouble{what: "the database", log: log}, most: 256, limit: commitTime,
 		queue: make(chan *write, 1024), done: make(chan struct{}), quit: make(chan struct{}),
 	}
 	go c.run()
@@ -140,26 +143,31 @@ func (c *committer) batch(batch []*write) {
 	if len(live) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.limit)
-	defer cancel()
-	err, bad := c.transaction(ctx, live)
-	if !bad {
-		c.ill.note(err)
-	}
+	err, bad := c.attempt(live, c.limit)
 	if err == nil || !bad || len(live) == 1 {
 		for _, w := range live {
 			w.err <- err
 		}
 		return
 	}
-	// One of them cannot be written. Rolled back, so each gets a transaction of its own.
+	// One of them cannot be written, or waits for somebody. Rolled back, so each gets a transaction of its own.
+	bad = true
 	for _, w := range live {
-		err, bad := c.transaction(ctx, []*write{w})
-		if !bad {
-			c.ill.note(err)
+		if err == nil || bad {
+			err, bad = c.attempt([]*write{w}, c.limit/4)
 		}
-		w.err <- err
+		w.err <- err // also of the others, when it is the database that fails
 	}
+}
+
+func (c *committer) attempt(batch []*write, limit time.Duration) (err error, bad bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	err, bad = c.transaction(ctx, batch)
+	if !bad {
+		c.ill.note(err)
+	}
+	return err, bad
 }
 
 // transaction makes all writes or none. bad says that one of them failed, and not the commit.

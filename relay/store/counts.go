@@ -46,6 +46,7 @@ type counted struct {
 	last Counts
 	read time.Time // zero: never
 	took time.Duration
+	err  error // of the last time; asked again after countsAge
 }
 
 // Counts counts what is kept, by indexes and without reading a row. It is done every 10 s at most, and less often
@@ -55,15 +56,20 @@ func (s *Store) Counts(ctx context.Context) (Counts, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.read.IsZero() && time.Since(c.read) < max(countsAge, countsShare*c.took) {
-		return c.last, nil
+		return c.last, c.err
 	}
 	start := time.Now()
-	n, err := s.count(ctx)
-	if err != nil {
-		return Counts{}, err
+	within, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	n, err := s.count(within)
+	if err != nil && ctx.Err() != nil {
+		return Counts{}, err // of who asked, and not of the database
 	}
-	c.last, c.read, c.took = n, time.Now(), time.Since(start)
-	return n, nil
+	c.last, c.err, c.read, c.took = n, err, time.Now(), time.Since(start)
+	if err != nil {
+		c.last, c.took = Counts{}, 0
+	}
+	return c.last, err
 }
 
 func (s *Store) count(ctx context.Context) (Counts, error) {

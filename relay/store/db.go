@@ -86,7 +86,7 @@ func makeSQLite(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(giveFile(f, ownerOf(filepath.Dir(path))), f.Close())
+	return errors.Join(giveFile(f, ownerOf(filepath.Dir(path))), f.Sync(), f.Close(), syncNames(filepath.Dir(path)))
 }
 
 // giveSQLite gives the files that SQLite keeps beside a database to its owner: root may have made them.

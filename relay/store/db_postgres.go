@@ -45,8 +45,10 @@ func openPostgres(ctx context.Context, rawURL string) (*db, error) {
 	}
 	var again renewal
 	again.watch(cfg)
-	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error { // a 250 is worth a commit on disk
-		_, err := c.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
+	// A 250 is worth a commit on disk, and a transaction of a node that has lost its power must not keep its rows.
+	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off' UNION ALL
+ SELECT set_config('idle_in_transaction_session_timeout', '60s', false) WHERE current_setting('idle_in_transaction_session_timeout') = '0'`)
 		return err
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)

@@ -45,6 +45,7 @@ func TestDigest(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		time.Sleep(5 * time.Millisecond) // or one digest may end between the two
 		var list []store.Queued
 		await(t, "digests", func() bool { // what is held in the millisecond of a digest is of the next one
 			if err := task.Do(ctx); err != nil {

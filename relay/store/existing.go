@@ -121,13 +121,21 @@ func (s *Store) readMark(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if strings.TrimSpace(have) == freshMark {
+		return fmt.Errorf("%w: the gateway has to be started first, which takes the new place of the bodies", ErrEmpty)
+	}
 	_, s.place.id, _ = strings.Cut(strings.TrimSpace(have), " ")
 	return s.judgeMark(known, strings.TrimSpace(have))
 }
 
 // marked returns what mark has written, empty if it has not.
 func (f *files) marked(context.Context) (string, error) {
-	have, err := f.root.ReadFile(markName)
+	have, err := f.root.Load().ReadFile(markName)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mark == "" {
+		f.mark = string(have)
+	}
 	return string(have), ignore(err, fs.ErrNotExist)
 }
 

@@ -14,6 +14,14 @@ func (c Config) Quick() Config {
 	return c
 }
 
+// Commit has something written by the committer, which takes at most limit for a batch from now on if that is not 0.
+func (s *Store) Commit(ctx context.Context, limit time.Duration, do func(ctx context.Context) error) error {
+	if limit > 0 {
+		s.committer.limit = limit
+	}
+	return s.committer.commit(ctx, func(ctx context.Context, _ *tx) error { return do(ctx) })
+}
+
 // Retain removes what has been kept long enough.
 func (s *Store) Retain(ctx context.Context) error { return s.retain(ctx) }
 

@@ -200,6 +200,17 @@ func (d *deliveries) admit(l *lane) bool {
 	return true
 }
 
+// noticesHere counts those in memory. The caller holds the lock.
+func (d *deliveries) noticesHere() int {
+	n := 0
+	for _, l := range d.lanes {
+		if l.notices {
+			n += len(l.waiting) + l.active
+		}
+	}
+	return n
+}
+
 // readmit begins with notices that had to wait. The caller holds the lock.
 func (d *deliveries) readmit() {
 	if !d.queue {
@@ -324,6 +335,9 @@ func (d *deliveries) feed(ctx context.Context, domain string) (until time.Time, 
 	room := min(laneRoom-len(l.waiting), mostHere-d.have)
 	if l.failures > 0 {
 		room = min(room, laneConcurrency) // to see whether it is back
+	}
+	if l.notices { // a flood of them must not take the room of what they are about
+		room = min(room, 2*noticesAtOnce, mostHere/4-d.noticesHere())
 	}
 	if until = l.pause; time.Now().Before(until) {
 		d.mu.Unlock()

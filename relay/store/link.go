@@ -88,6 +88,7 @@ func (s *Store) LinkHandler(l Links, deliver Deliver) http.Handler {
 type page struct {
 	Title, Text           string
 	From, Subject, To, At string
+	Class                 string
 	Ticket                string // empty: there is no form
 }
 
@@ -124,7 +125,7 @@ func (s *Store) servePage(w http.ResponseWriter, r *http.Request, l Links, deliv
 		s.config.Log.Error("a held message cannot be shown", "id", t.held, "error", err)
 		return http.StatusServiceUnavailable, page{Title: "Not now", Text: "Try again later."}
 	}
-	p := page{From: oneLine(held.Author), Subject: oneLine(held.Subject), At: held.At.Format(time.DateTime), To: t.to}
+	p := page{From: shown(held.Author), Subject: shown(held.Subject), At: held.At.Format(time.DateTime), Class: held.Class.String(), To: t.to}
 	to := []string{t.to}
 	if t.to == everyRecipient {
 		p.To, to = addressList(held.Recipients), nil
@@ -182,7 +183,8 @@ var linkPage = template.Must(template.New("").Parse(`<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.Title}}</title></head>
 <body><h1>{{.Title}}</h1>
 {{with .Text}}<p>{{.}}</p>{{end}}
-{{if .At}}<dl><dt>From</dt><dd>{{.From}}</dd><dt>Subject</dt><dd>{{.Subject}}</dd><dt>For</dt><dd>{{.To}}</dd><dt>Held</dt><dd>{{.At}} UTC</dd></dl>{{end}}
+{{if .At}}<dl><dt>From</dt><dd>{{.From}}</dd><dt>Subject</dt><dd>{{.Subject}}</dd><dt>For</dt><dd>{{.To}}</dd><dt>Held</dt><dd>{{.At}} UTC, as {{.Class}}</dd></dl>{{end}}
+{{if and .Ticket (eq .Class "malicious")}}<p><strong>This message was found to be malicious.</strong> It may harm whoever opens it.</p>{{end}}
 {{if .Ticket}}<form method="post" action="?"><input type="hidden" name="t" value="{{.Ticket}}">
 <p><label><input type="checkbox" name="sure" value="yes" required> I know the sender and want this message.</label></p>
 <p><button>Release</button></p></form>{{end}}

@@ -73,5 +73,18 @@ func makeDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return givePath(dir, ownerOf(filepath.Dir(dir)))
+	up := filepath.Dir(dir)
+	return errors.Join(givePath(dir, ownerOf(up)), syncNames(up))
+}
+
+// syncNames makes the names in a directory durable.
+func syncNames(dir string) error {
+	d, err := os.Open(dir)
+	if errors.Is(err, fs.ErrPermission) { // it can be passed and not be read: then the system has to do
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

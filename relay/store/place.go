@@ -146,11 +146,16 @@ func (s *Store) bodyGone(err error) bool {
 		return false
 	}
 	m, ok := s.bodies.(marker)
-	if missing > mostMissing || !ok || s.place.id == "" {
+	if !ok || s.place.id == "" {
 		return missing > mostMissing
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	have, err := m.marked(ctx)
-	return err != nil || strings.TrimSpace(have) != s.markOf(s.place.id)
+	if err != nil || strings.TrimSpace(have) != s.markOf(s.place.id) {
+		return true
+	}
+	// Many, in a place that is the right one: restored from an older copy, for one. If it works, it is these that are
+	// missing, and those behind them go on.
+	return missing > mostMissing && s.checkBodies(ctx) != nil
 }

@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/postreeve/postreeve/relay"
 	"github.com/postreeve/postreeve/relay/store"
+	"github.com/postreeve/postreeve/verdict"
 )
 
 // placeDir is where the bodies of a configuration are on disk.
@@ -215,18 +217,35 @@ func TestPlaceGoes(t *testing.T) {
 	}
 }
 
-// Where the place is there some bodies may be missing; many in a row are a matter of the store.
+// Where the place is there and works, bodies may be missing. Many in a row are a matter of the store where it does not.
 func TestMissingBodies(t *testing.T) {
 	everywhere(t, func(t *testing.T, c store.Config) {
+		var broken atomic.Bool
+		c.Step = func(string) error {
+			if broken.Load() {
+				return errDown
+			}
+			return nil
+		}
 		s := open(t, c)
 		gone := fmt.Errorf("x: %w", store.ErrNoBody)
 		for i, step := range []struct {
 			err  error
 			want bool
-		}{{gone, false}, {gone, false}, {nil, false}, {gone, false}, {store.ErrDamaged, false}, {gone, false}, {gone, false}, {gone, true}, {gone, true}, {nil, false}, {gone, false}} {
+		}{{gone, false}, {gone, false}, {nil, false}, {gone, false}, {store.ErrDamaged, false}, {gone, false}, {gone, false}, {gone, false}, {gone, false}, {nil, false}, {gone, false}} {
 			if got := s.BodyGone(step.err); got != step.want {
 				t.Errorf("step %d: %v", i, got)
 			}
+		}
+		broken.Store(true)
+		for i, want := range []bool{false, false, true, true} { // one was missing already
+			if got := s.BodyGone(gone); got != want {
+				t.Errorf("broken, step %d: %v", i, got)
+			}
+		}
+		broken.Store(false)
+		if s.BodyGone(gone) {
+			t.Error("the place works again, and that is not noticed")
 		}
 		if err := os.Remove(filepath.Join(placeDir(t, c), markFile)); err != nil {
 			t.Fatal(err)
@@ -235,4 +254,47 @@ func TestMissingBodies(t *testing.T) {
 			t.Error("the place is gone, and that is not noticed")
 		}
 	})
+}
+
+// The directory of bodies may be exchanged under a running store: what comes then is written to the new one, if that is
+// the same place, and refused if it is not.
+func TestPlaceExchanged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	bodies, old := filepath.Join(dir, "bodies"), filepath.Join(dir, "old")
+	s := open(t, store.Config{Dir: dir})
+	d := &relay.Domain{Name: "ex.net"}
+	hold := func(id string) error {
+		_, err := s.Hold(t.Context(), d, message(id, "b@ex.net"), nil)
+		return err
+	}
+	if err := hold("m1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(bodies, old); err != nil {
+		t.Fatal(err)
+	}
+	if err := hold("m2"); err == nil {
+		t.Error("there is no directory, and yet a message is kept")
+	}
+	if err := os.Mkdir(bodies, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := hold("m3"); err == nil || !strings.Contains(err.Error(), "bring them back") {
+		t.Errorf("an empty directory: %v", err)
+	}
+	if err := os.CopyFS(filepath.Join(bodies, "x"), os.DirFS(old)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Rename(bodies, filepath.Join(dir, "wrong")), os.Rename(filepath.Join(dir, "wrong", "x"), bodies), os.RemoveAll(old)); err != nil {
+		t.Fatal(err)
+	}
+	if err := hold("m4"); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"m1", "m4"} {
+		if read(t, func() (verdict.Source, error) { return s.HeldBody(t.Context(), id) }) == "" {
+			t.Errorf("%s is lost", id)
+		}
+	}
 }

@@ -69,6 +69,7 @@ func (s *Store) Hold(ctx context.Context, d *relay.Domain, m *verdict.Message, r
 	if err := s.bodies.Put(ctx, key, m); err != nil {
 		return "", fmt.Errorf("store: quarantine: %w", err)
 	}
+	now = time.Now() // that may have taken its time, and digests look no further back than digestLag
 	head := headlineOf(m)
 	tenant, domain, class := "", "", verdict.Unknown
 	if d != nil {

@@ -166,6 +166,9 @@ func (s *Store) DeleteHeld(ctx context.Context, id, who string) error {
 		if _, err := t.exec(ctx, "UPDATE held_recipient SET state = 'deleted', at = ? WHERE held = ? AND state = 'held'", millis(time.Now()), id); err != nil {
 			return err
 		}
+		if _, err := t.exec(ctx, insertEvent, id, millis(time.Now()), StateDeleted, text(who, 256), "from the quarantine"); err != nil {
+			return err
+		}
 		return t.audit(ctx, who, "quarantine.delete", id, h.MailFrom+" "+h.Subject)
 	})
 	if err != nil || h.body == "" {

@@ -12,6 +12,7 @@ import (
 type quota struct {
 	db    *db
 	query string // the sum
+	what  string // whose, and where it is set
 	most  int64
 
 	mu      sync.Mutex
@@ -21,12 +22,19 @@ type quota struct {
 	reading bool
 }
 
-const quotaAge = 10 * time.Second
+const (
+	quotaAge  = 10 * time.Second
+	quotaFull = time.Second // when it is reached, for something may have been deleted
+)
 
 // take counts n bytes. What is not kept in the end is given back by the next reading.
 func (q *quota) take(ctx context.Context, n int64) error {
 	q.mu.Lock()
-	if stale := q.read.IsZero() || time.Since(q.read) > quotaAge && !q.reading; stale {
+	age := quotaAge
+	if q.known+q.added+n > q.most {
+		age = quotaFull
+	}
+	if stale := q.read.IsZero() || time.Since(q.read) > age && !q.reading; stale {
 		q.reading = true
 		added := q.added
 		q.mu.Unlock()
@@ -43,7 +51,7 @@ func (q *quota) take(ctx context.Context, n int64) error {
 	}
 	defer q.mu.Unlock()
 	if q.known+q.added+n > q.most {
-		return fmt.Errorf("%w: %d bytes are kept, at most %d", ErrFull, q.known+q.added, q.most)
+		return fmt.Errorf("%w: %d bytes are kept of at most %d (%s)", ErrFull, q.known+q.added, q.most, q.what)
 	}
 	q.added += n
 	return nil

@@ -117,9 +117,9 @@ func (k *refusal) insert(ctx context.Context, t *tx) error {
 	for _, n := range k.refused {
 		e.To = append(e.To, k.q.envelope.To[n])
 	}
-	id := k.q.ID
+	id, at := k.q.ID, millis(time.Now()) // when it is written, and not when that was first tried: see digestLag
 	for {
-		res, err := t.exec(ctx, insertHeld+" ON CONFLICT (id) DO NOTHING", id, millis(k.at), k.keep.Milliseconds(), tenant, k.domain, text(e.From, 512),
+		res, err := t.exec(ctx, insertHeld+" ON CONFLICT (id) DO NOTHING", id, at, k.keep.Milliseconds(), tenant, k.domain, text(e.From, 512),
 			k.head.author, k.head.subject, k.head.messageID, k.q.Size, class, packEnvelope(e), pack(client), report, k.q.body)
 		if err != nil {
 			return err
@@ -135,7 +135,7 @@ func (k *refusal) insert(ctx context.Context, t *tx) error {
 	}
 	for i, n := range k.refused {
 		detail := text("refused by the next hop: "+k.details[i], 512)
-		if _, err := t.exec(ctx, insertRefusedRecipient, id, i, address(e.To[i].Address), millis(k.at), detail); err != nil {
+		if _, err := t.exec(ctx, insertRefusedRecipient, id, i, address(e.To[i].Address), at, detail); err != nil {
 			return err
 		}
 		if err := t.event(ctx, k.q, n, StateHeld, "in quarantine as "+id+", "+detail, k.at); err != nil {

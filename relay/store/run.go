@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/postreeve/postreeve/relay"
@@ -131,7 +132,9 @@ func (s *Store) serveDue(ctx context.Context) error {
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return err
 	}
-	for _, t := range list {
+	mail := slices.DeleteFunc(slices.Clone(list), func(t todo) bool { return isBounce(t.domain) })
+	notices := slices.DeleteFunc(list, func(t todo) bool { return !isBounce(t.domain) })
+	for _, t := range append(mail, notices...) { // mail before what is said about it
 		if t.asked {
 			s.deliveries.hurry(t.domain)
 		}

@@ -143,8 +143,8 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	s.committer = newCommitter(s.db, c.step, c.Log)
 	s.deliveries = &deliveries{s: s}
 	s.room = roomOf(c)
-	s.heldBytes = quota{db: s.db, query: "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM held WHERE state IN ('held', 'released')", most: c.HeldBytes}
-	s.queuedBytes = quota{db: s.db, query: "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM queued", most: c.QueuedBytes}
+	s.heldBytes = quota{db: s.db, query: "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM held WHERE state IN ('held', 'released')", most: c.HeldBytes, what: "Config.HeldBytes; quota.held of the gateway"}
+	s.queuedBytes = quota{db: s.db, query: "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM queued", most: c.QueuedBytes, what: "Config.QueuedBytes; quota.queue of the gateway"}
 	return s, nil
 }
 
