@@ -20,28 +20,40 @@ import (
 
 // hops gives a probe for each different route.
 func (k *checker) hops() []probe {
-	users := map[config.Route][]string{}
+	users, modes := map[config.Route][]string{}, map[config.Route][]relay.Mode{}
 	var order []config.Route
 	for _, d := range k.cfg.Domains {
 		if users[d.Route] == nil {
 			order = append(order, d.Route)
 		}
 		users[d.Route] = append(users[d.Route], d.Name)
+		modes[d.Route] = append(modes[d.Route], d.Mode)
 	}
 	var out []probe
 	for _, r := range order {
-		out = append(out, func(ctx context.Context) []checked { return k.route(ctx, r, users[r]) })
+		out = append(out, func(ctx context.Context) []checked { return k.route(ctx, r, users[r], meanwhile(modes[r])) })
 	}
 	return out
 }
 
-// route looks at every host of a route. Mail flows while one of them works.
-func (k *checker) route(ctx context.Context, r config.Route, domains []string) []checked {
+// meanwhile says what becomes of the mail of domains while their next hop is away.
+func meanwhile(modes []relay.Mode) string {
+	switch sync := slices.Contains(modes, relay.Synchronous); {
+	case !sync:
+		return "queued"
+	case slices.ContainsFunc(modes, func(m relay.Mode) bool { return m != relay.Synchronous }):
+		return "deferred, or queued where mode is continuity or queue"
+	}
+	return "deferred"
+}
+
+// route looks at every host of a route. Mail flows while one of them works; until then it is what fate says.
+func (k *checker) route(ctx context.Context, r config.Route, domains []string, fate string) []checked {
 	who := domains[0]
 	if len(domains) > 1 {
 		who += " and " + plural(len(domains)-1, "more domain")
 	}
-	hosts, bad := k.targets(ctx, r)
+	hosts, bad := k.targets(ctx, r, fate)
 	if bad != nil {
 		bad.Subject = who
 		return []checked{*bad}
@@ -49,7 +61,7 @@ func (k *checker) route(ctx context.Context, r config.Route, domains []string) [
 	var out []checked
 	works := false
 	for _, h := range hosts {
-		c := k.host(ctx, r, h)
+		c := k.host(ctx, r, h, fate)
 		c.Check, c.Subject = "next-hop", who+" via "+h
 		works = works || c.State != stateFail
 		out = append(out, c)
@@ -67,7 +79,7 @@ func (k *checker) route(ctx context.Context, r config.Route, domains []string) [
 const maxHosts = 5
 
 // targets returns the host:port of a route in order.
-func (k *checker) targets(ctx context.Context, r config.Route) ([]string, *checked) {
+func (k *checker) targets(ctx context.Context, r config.Route, fate string) ([]string, *checked) {
 	if r.MX == "" {
 		return strings.Fields(r.Hosts), nil
 	}
@@ -82,7 +94,7 @@ func (k *checker) targets(ctx context.Context, r config.Route) ([]string, *check
 	case isNotFound(err): // RFC 5321 section 5.1: then it is the name itself
 		return []string{net.JoinHostPort(r.MX, port)}, nil
 	case err != nil && len(records) == 0:
-		return fail("MX of "+r.MX+": "+err.Error(), "the resolver has to answer: mail is deferred until then")
+		return fail("MX of "+r.MX+": "+err.Error(), "the resolver has to answer: mail is "+fate+" until then")
 	}
 	slices.SortStableFunc(records, func(a, b *net.MX) int { return cmp.Compare(a.Pref, b.Pref) })
 	var out []string
@@ -102,7 +114,7 @@ func (k *checker) targets(ctx context.Context, r config.Route) ([]string, *check
 }
 
 // host goes through one session as far as EHLO, and STARTTLS where the route uses it.
-func (k *checker) host(ctx context.Context, r config.Route, at string) checked {
+func (k *checker) host(ctx context.Context, r config.Route, at, fate string) checked {
 	ctx, cancel := context.WithTimeout(ctx, 3*k.timeout)
 	defer cancel()
 	addrs, err := k.addresses(ctx, at)
@@ -117,7 +129,7 @@ func (k *checker) host(ctx context.Context, r config.Route, at string) checked {
 		}
 	}
 	if d == nil {
-		return checked{State: stateFail, Detail: err.Error(), Advice: "is the server up, and is the way to it open? Until then mail is deferred"}
+		return checked{State: stateFail, Detail: err.Error(), Advice: "is the server up, and is the way to it open? Until then mail is " + fate}
 	}
 	defer d.quit()
 	name, extensions, err := d.hello(k.cfg.Hostname)
@@ -146,9 +158,9 @@ func (k *checker) host(ctx context.Context, r config.Route, at string) checked {
 		}
 		return c
 	case !offered:
-		return checked{State: stateFail, Detail: "STARTTLS is not offered, and tls: " + r.TLS.String() + " wants it", Advice: "switch it on there; until then mail is deferred with 451 4.7.5"}
+		return checked{State: stateFail, Detail: "STARTTLS is not offered, and tls: " + r.TLS.String() + " wants it", Advice: "switch it on there; until then mail is " + fate + " (4.7.5)"}
 	}
-	return k.secure(ctx, d, r, at, c)
+	return k.secure(ctx, d, r, at, fate, c)
 }
 
 // addresses returns the first few addresses of a host, with the port.
@@ -172,7 +184,7 @@ func (k *checker) addresses(ctx context.Context, at string) ([]string, error) {
 }
 
 // secure does the handshake and looks at the certificate.
-func (k *checker) secure(ctx context.Context, d *dialogue, r config.Route, at string, c checked) checked {
+func (k *checker) secure(ctx context.Context, d *dialogue, r config.Route, at, fate string, c checked) checked {
 	cfg, err := hopTLS(r)
 	if err != nil {
 		return checked{State: stateFail, Detail: err.Error(), Advice: "name a PEM file with the certificates to trust in tls: {roots: …}"}
@@ -195,7 +207,7 @@ func (k *checker) secure(ctx context.Context, d *dialogue, r config.Route, at st
 			c.State, c.Advice = stateWarn, "mail goes there as clear text: mend TLS there"
 			return c
 		}
-		return checked{State: stateFail, Detail: c.Detail, Advice: "mend TLS there; until then mail is deferred with 451 4.7.5"}
+		return checked{State: stateFail, Detail: c.Detail, Advice: "mend TLS there; until then mail is " + fate + " (4.7.5)"}
 	}
 	c.Detail += ", " + tls.VersionName(state.Version)
 	var leaf time.Time

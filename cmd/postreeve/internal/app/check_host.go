@@ -52,6 +52,7 @@ func (k *checker) secrets(context.Context) []checked {
 			out = append(out, one("secret", d.Name, stateFail, err.Error(), "make the token readable for the user that runs the gateway")...)
 		}
 	}
+	out = append(out, k.tenantTokens()...)
 	if b := k.cfg.Store.Bodies; !b.ID.IsZero() {
 		for _, s := range []config.Secret{b.ID, b.Secret} {
 			if _, err := s.ReadAny(); err != nil {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os/user"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -65,23 +67,61 @@ func (k *checker) kept(ctx context.Context) []checked {
 		return one("store", name, stateFail, plainStore(err), "run the version that wrote it, or a newer one")
 	case errors.Is(err, fs.ErrPermission):
 		return one("store", name, stateFail, plainStore(err), "run this as the user of the gateway")
+	case notSQLite(err):
+		return one("store", name, stateFail, plainStore(err), adviceCorrupt)
+	case readOnly(err):
+		return one("store", name, stateFail, plainStore(err), k.openUp("database"))
 	case err != nil:
 		return one("store", name, stateFail, plainStore(err), "the database and the place for bodies have to be there, and open to the user of the gateway")
 	}
 	defer st.Close()
 	out := []checked{}
 	for _, p := range st.Check(ctx) {
-		s := stateWarn
+		s, advice := stateWarn, ""
 		if p.What == "database" || p.What == "bodies" {
-			s = stateFail
+			s, advice = stateFail, k.openUp(p.What)
 		}
-		out = append(out, one("store", p.What, s, p.Detail, "")...)
+		out = append(out, one("store", p.What, s, p.Detail, advice)...)
 	}
 	if len(out) == 0 {
 		out = one("store", name, stateOK, "rows and bodies can be written and read", "")
 	}
 	out = append(out, k.queue(ctx, st)...)
 	return append(out, k.ownership(ctx, claims{st})...)
+}
+
+// openUp says who has to be able to write where, for the database or the bodies.
+func (k *checker) openUp(what string) string {
+	dir, who := k.cfg.State, "the user of the gateway"
+	if u, err := user.Current(); err == nil {
+		who += " (this ran as " + u.Username + ")"
+	}
+	url := k.cfg.Store.Bodies.URL
+	file, isDir := strings.CutPrefix(url, "file:")
+	switch {
+	case what == "database" && sqliteFile(k.cfg) == "":
+		return "the server has to be no standby, and let the user in the URL write; postreeve serve uses the same"
+	case what == "bodies" && isDir:
+		dir = file
+	case what == "bodies" && url != "":
+		return "the keys of the gateway have to be allowed to write, read and delete in " + url
+	case what == "bodies":
+		dir = filepath.Join(dir, "bodies")
+	}
+	return dir + " and what is in it have to be writable for " + who + ", on a disk that is not read-only and not full"
+}
+
+// adviceCorrupt is for a database that is damaged.
+const adviceCorrupt = "restore it from a backup, or move it away with its -wal and -shm: postreeve serve makes a new one then, which knows nothing of what was held and queued"
+
+// notSQLite says whether a file is no database, or a damaged one.
+func notSQLite(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "file is not a database") || strings.Contains(err.Error(), "database disk image is malformed"))
+}
+
+// readOnly says whether a database of a file cannot be written, or its directory, by this user or by nobody.
+func readOnly(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "attempt to write a readonly database") || strings.Contains(err.Error(), "unable to open database file"))
 }
 
 // queueAge is how old a queued message is when somebody should look at its next hop.

@@ -142,6 +142,12 @@ func TestCheck(t *testing.T) {
 	}
 	hop := func(addr, more string) string { return domain("next-hop: \"" + addr + "\"" + more) }
 
+	google := func(tokens string) string {
+		return ", connection: gworkspace, upstream: {tenant-token: [\"" + tokens + "\"]}"
+	}
+	tenant := filepath.Join(write(t, map[string]string{"t": "0123456789abcdef0123456789\n"}), "t")
+	corrupt := write(t, map[string]string{"postreeve.db": strings.Repeat("no database ", 400)})
+
 	for name, c := range map[string]struct {
 		yaml string
 		code int
@@ -169,7 +175,13 @@ func TestCheck(t *testing.T) {
 		"state":              {base + "state: " + t.TempDir() + "\n" + hop(plain, ""), 0, "ok state can be written"},
 		"no state":           {base + "state: /dev/null/x\n" + hop(plain, ""), 1, "FAIL state not a directory"},
 		"no secret":          {base + hop(plain, ", token: \"env:POSTREEVE_TEST_NO_SUCH_VARIABLE\""), 1, "FAIL secret the variable is not set"},
-		"hop down":           {base + hop(closed(t), ""), 1, "FAIL next-hop connection refused"},
+		"no tenant token":    {base + hop(plain, google("file:missing")), 1, "FAIL secret no such file"},
+		"no tenant tokens":   {base + hop(plain, google("file:missing\", \"env:POSTREEVE_TEST_NO_SUCH_VARIABLE")), 1, "FAIL secret the variable is not set"},
+		"one tenant token":   {base + hop(plain, google("env:POSTREEVE_TEST_NO_SUCH_VARIABLE\", \"file:"+tenant)), 0, "warn secret the variable is not set -> mail goes on"},
+		"hop down":           {base + hop(closed(t), ""), 1, "FAIL next-hop Until then mail is deferred"},
+		"hop down, queue":    {base + "state: " + t.TempDir() + "\n" + hop(closed(t), ", mode: queue"), 1, "FAIL next-hop Until then mail is queued"},
+		"hop down, kept":     {base + "state: " + t.TempDir() + "\n" + hop(closed(t), ", mode: continuity"), 1, "FAIL next-hop Until then mail is queued"},
+		"no database":        {base + "state: " + corrupt + "\n" + hop(plain, ""), 1, "FAIL store file is not a database (26) -> restore it from a backup, or move it away"},
 		"hop silent":         {base + hop(silent.Addr().String(), ""), 1, "FAIL next-hop greeting"},
 		"hop refuses":        {base + hop(refusing, ""), 1, "FAIL next-hop 554"},
 		"hop is ourselves":   {base + hop(ourselves, ""), 1, "FAIL next-hop which is this gateway"},
@@ -205,7 +217,7 @@ func TestCheck(t *testing.T) {
 			check, detail, _ := strings.Cut(rest, " ")
 			found := false
 			for _, r := range lines[checkRow](t, got.out) {
-				found = found || r.State == state && r.Check == check && strings.Contains(r.Detail, detail)
+				found = found || r.State == state && r.Check == check && strings.Contains(r.Detail+" -> "+r.Advice, detail)
 				if r.State == "FAIL" && r.Check != "config" && r.Advice == "" {
 					t.Errorf("a failure without advice: %+v", r)
 				}

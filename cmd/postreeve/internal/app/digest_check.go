@@ -8,15 +8,8 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"time"
 
 	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
-)
-
-// What store.Digest and store.Links do where the configuration says nothing.
-const (
-	digestEvery = 24 * time.Hour
-	linksFor    = 7 * 24 * time.Hour
 )
 
 // digest says who is told of held mail, and looks at what serves the links.
@@ -25,9 +18,9 @@ func (k *checker) digest(ctx context.Context) []checked {
 	if d == nil {
 		return nil
 	}
-	who, detail := "recipients", "are told of what is held for them, every "+brief(cmp.Or(d.Every, digestEvery))
+	who, detail := "recipients", "are told of what is held for them, every "+brief(cmp.Or(d.Every, config.DigestEvery))
 	if d.Admin != "" {
-		who, detail = d.Admin, "is told of what is held, every "+brief(cmp.Or(d.Every, digestEvery))
+		who, detail = d.Admin, "is told of what is held, every "+brief(cmp.Or(d.Every, config.DigestEvery))
 		if name := k.cfg.AdminDomain(); name != "" {
 			detail += ", by the next hop of " + name
 		} else {
@@ -37,7 +30,7 @@ func (k *checker) digest(ctx context.Context) []checked {
 	if d.Links == "" {
 		return one("digest", who, stateOK, detail+"; there are no links, so an administrator releases it", "")
 	}
-	out := one("digest", who, stateOK, detail+"; links release it for "+brief(cmp.Or(d.LinksFor, linksFor)), "")
+	out := one("digest", who, stateOK, detail+"; links release it for "+brief(cmp.Or(d.LinksFor, config.DigestLinksFor)), "")
 	out = append(out, k.port(ctx, "links", d.Listen)...)
 	u, err := url.Parse(d.Links)
 	if err != nil {

@@ -274,7 +274,7 @@ func TestCheckDigest(t *testing.T) {
 		"no links": {"{to: recipients}", []string{"ok digest recipients are told of what is held for them, every 24h; there are no links"}},
 		"links": {
 			fmt.Sprintf("{every: 1h, to: admin@ex.net, links: \"https://mx.gw.example/q\", listen: \"127.0.0.1:0\", tls: {cert: %s, key: %s}}", cert, key),
-			[]string{"ok digest admin@ex.net is told of what is held, every 1h, by the next hop of ex.net; links release it for 168h", "ok links 127.0.0.1:0 free", "ok links " + cert + " valid until"},
+			[]string{"ok digest admin@ex.net is told of what is held, every 1h, by the next hop of ex.net; links release it for 7d", "ok links 127.0.0.1:0 free", "ok links " + cert + " valid until"},
 		},
 		"proxy": {
 			"{to: recipients, links: \"https://mx.gw.example/q\", listen: \"127.0.0.1:0\"}",

@@ -190,12 +190,5 @@ func brief(d time.Duration) string {
 	default:
 		d = d.Round(10 * time.Microsecond)
 	}
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
+	return config.Days(d)
 }

@@ -80,6 +80,7 @@ func newGateway(ctx context.Context, c *config.Config, log *slog.Logger, level *
 		return nil, err
 	}
 	s.warnUnproven(log)
+	s.warnTenantTokens(log)
 	for _, addr := range c.Listen {
 		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 		if err != nil {
@@ -259,6 +260,7 @@ func (g *gateway) reload() error {
 	}
 	logWarnings(g.log, c)
 	s.warnUnproven(g.log)
+	s.warnTenantTokens(g.log)
 	g.log.Info("configuration reloaded", "file", c.File, "domains", len(c.Domains), "scanners", len(s.engine.Scanners), "new_server", fresh)
 	return nil
 }

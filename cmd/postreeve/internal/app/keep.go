@@ -84,8 +84,10 @@ func adviseStore(err error) error {
 		advice = "start the gateway of this version first, which brings the database up to date; or use the postreeve that runs"
 	case errors.Is(err, store.ErrNewer):
 		advice = "use the version of the gateway that runs, or a newer one"
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission), readOnly(err):
 		advice = "run this as the user of the gateway"
+	case notSQLite(err):
+		advice = adviceCorrupt
 	default:
 		return err
 	}

@@ -3,6 +3,7 @@ package app_test
 import (
 	"database/sql"
 	"errors"
+	"fmt"
 	"net/smtp"
 	"os"
 	"path/filepath"
@@ -192,6 +193,17 @@ func TestCheckStore(t *testing.T) {
 		t.Errorf("check of a running gateway: %+v", got)
 	}
 	s.end(t)
+	bodies := filepath.Join(state, "bodies")
+	for _, day := range []int{-1, 0, 1} { // a file where the directory of the day would be: it stops root too
+		dir := filepath.Join(bodies, time.Now().UTC().AddDate(0, 0, day).Format("20060102"))
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		replace(t, dir, "")
+	}
+	if got := look(s.file)["store"]; got.State != "FAIL" || !strings.Contains(got.Advice, bodies+" and what is in it have to be writable for the user of the gateway") {
+		t.Errorf("check of bodies that cannot be written: %+v", got)
+	}
 	fresh := filepath.Join(t.TempDir(), "c.yaml")
 	replace(t, fresh, configFor("192.0.2.1:25", "state: "+filepath.Join(t.TempDir(), "state")))
 	if got := look(fresh)["store"]; got.State != "ok" || !strings.Contains(got.Detail, "will be made") {
@@ -200,6 +212,22 @@ func TestCheckStore(t *testing.T) {
 	replace(t, fresh, configFor("192.0.2.1:25", "database: \"postgres://u@127.0.0.1:1/x?connect_timeout=1\"\nbodies: \"file:"+t.TempDir()+"\""))
 	if got := look(fresh)["store"]; got.State != "FAIL" || !strings.Contains(got.Detail, "does not answer") {
 		t.Errorf("check of a database that is not there: %+v", got)
+	}
+}
+
+// TestTenantTokens: a gateway that can read no secret of a tenant says so when it starts.
+func TestTenantTokens(t *testing.T) {
+	t.Parallel()
+	const refs = `connection: gworkspace, upstream: {tenant-token: ["file:%s", "file:missing"]}`
+	secret := filepath.Join(write(t, map[string]string{"t": "0123456789abcdef0123456789\n"}), "t")
+	for file, want := range map[string]bool{"missing-too": true, secret: false} {
+		yaml := configFor((&relaytest.Sink{}).Start(t), "state: "+filepath.Join(t.TempDir(), "state"))
+		yaml = strings.Replace(yaml, "verification: waived", "verification: waived, "+fmt.Sprintf(refs, file), 1)
+		s := serve(t, yaml)
+		s.end(t)
+		if got := strings.Contains(s.log.String(), "no secret in tenant-token can be read"); got != want {
+			t.Errorf("%s: told %v, want %v:\n%s", file, got, want, s.log)
+		}
 	}
 }
 

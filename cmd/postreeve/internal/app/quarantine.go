@@ -192,10 +192,10 @@ func copyBody(ctx context.Context, w io.Writer, body verdict.Source) error {
 	return ctx.Err()
 }
 
-// noSuch makes an error of the store one for people.
+// noSuch makes an error of the store one for people. The id is empty where it stands before the error anyway.
 func noSuch(err error, what, id string) error {
 	if errors.Is(err, store.ErrNotFound) {
-		return errors.New("there is no " + what + " " + id)
+		return errors.New(strings.TrimSpace("there is no " + what + " " + id))
 	}
 	return err
 }

@@ -151,7 +151,7 @@ func (c *quarantineDeleteCmd) Run(e *env) error {
 	}
 	defer st.Close()
 	return each(e, c.ID, c.JSON, "deleted", func(id string) error {
-		return noSuch(st.DeleteHeld(e.ctx, id, operator(c.As)), "held message", id)
+		return noSuch(st.DeleteHeld(e.ctx, id, operator(c.As)), "held message", "")
 	})
 }
 

@@ -148,7 +148,7 @@ func (c *queueRetryCmd) Run(e *env) error {
 	if !c.All {
 		return each(e, c.ID, c.JSON, "is due now", func(id string) error {
 			_, err := st.RetryQueued(e.ctx, operator(c.As), id)
-			return noSuch(err, "queued message", id)
+			return noSuch(err, "queued message", "")
 		})
 	}
 	n, err := st.RetryQueued(e.ctx, operator(c.As))
@@ -186,6 +186,6 @@ func (c *queueDropCmd) Run(e *env) error {
 	}
 	defer st.Close()
 	return each(e, c.ID, c.JSON, "dropped", func(id string) error {
-		return noSuch(st.DropQueued(e.ctx, id, operator(c.As)), "queued message", id)
+		return noSuch(st.DropQueued(e.ctx, id, operator(c.As)), "queued message", "")
 	})
 }

@@ -93,6 +93,8 @@ type Domain struct {
 	Upstream relay.Upstream
 	Token    Secret
 
+	TenantTokens []Secret `json:"-"` // where the secrets of Upstream.Proof are, which has them in its ID too
+
 	path string // of its keys in the file
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/netip"
@@ -24,6 +25,12 @@ type Digest struct {
 	Listen    string        // host:port where the links are served; empty without Links
 	TLS       *TLS          // nil: that of the configuration, or on a loopback address none
 }
+
+// What Every and LinksFor are where the configuration says nothing.
+const (
+	DigestEvery    = 24 * time.Hour
+	DigestLinksFor = 7 * 24 * time.Hour
+)
 
 // LinkTLS is the certificate that links are served with. Nil: a proxy on this machine has it, and speaks HTTP to us.
 func (c *Config) LinkTLS() *TLS {
@@ -57,17 +64,8 @@ func digest(dst **Digest, file func(string) (string, error)) reader {
 			return
 		}
 		d.mapping(v, fields{
-			"every": days(&g.Every),
-			"to": text(&g.Admin, func(s string) (string, error) {
-				if s == "recipients" {
-					return "", nil
-				}
-				a, err := mailbox(s)
-				if err != nil {
-					return "", errors.New(err.Error() + ", and not the word recipients, for a mail to everybody for whom something is held")
-				}
-				return a, nil
-			}),
+			"every":     days(&g.Every),
+			"to":        digestTo(&g.Admin),
 			"domains":   some(&g.Domains, domainName),
 			"links":     text(&g.Links, linkURL),
 			"links-for": days(&g.LinksFor),
@@ -78,6 +76,31 @@ func digest(dst **Digest, file func(string) (string, error)) reader {
 		if d.lacks(v.path + ".to") {
 			d.failAt(d.keys[v.path], v.path, "wants to: recipients, for a mail to everybody for whom something is held, or the address of an administrator, as in {to: admin@ex.net}")
 		}
+	}
+}
+
+// digestTo reads who is told: "" is every recipient.
+func digestTo(dst *string) reader {
+	const word = "recipients"
+	read := text(dst, func(s string) (string, error) {
+		if s == word {
+			return "", nil
+		}
+		a, err := mailbox(s)
+		switch {
+		case err == nil:
+			return a, nil
+		case !strings.Contains(s, "@") && nearest(s, []string{word}) != "":
+			return "", errors.New(quote(s) + " is not the word for this: " + Suggest(s, []string{word}))
+		}
+		return "", errors.New(err.Error() + ", and not the word recipients, for a mail to everybody for whom something is held")
+	})
+	return func(d *decoder, v value) {
+		if _, ok := v.node.(*ast.SequenceNode); ok {
+			d.fail(v, "wants one address, which may be that of a list, or the word recipients")
+			return
+		}
+		read(d, v)
 	}
 }
 
@@ -120,6 +143,13 @@ func (d *decoder) digests(c *Config) {
 	}
 	if g.Links != "" {
 		d.linkListener(c)
+	}
+	if every, good := cmp.Or(g.Every, DigestEvery), cmp.Or(g.LinksFor, DigestLinksFor); g.Links != "" && good <= every {
+		key := at + ".links-for"
+		if !d.has(key) {
+			key = at + ".every"
+		}
+		d.warn(key, "links work for %s, and the next mail comes after %s: who reads one a little late cannot release anything. Set links-for to more than every", Days(good), Days(every))
 	}
 	if g.Malicious && g.Admin != "" {
 		d.warn(at+".malicious", "changes nothing: an administrator can release malicious mail anyhow")

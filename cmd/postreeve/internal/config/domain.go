@@ -58,7 +58,7 @@ func (d *decoder) domain(dom *Domain, v value, base string) {
 		"connection":   oneOf(&conn, map[string]string{"mx": "mx", "m365": "m365", "gworkspace": "gworkspace"}),
 		"policy":       policy(&dom.Policy),
 		"token":        secret(&dom.Token, base),
-		"upstream":     upstream(&dom.Upstream, base),
+		"upstream":     upstream(dom, base),
 	})
 	dom.Route.Hosts = strings.Join(hosts, " ")
 	d.route(dom, v, mx)
@@ -131,25 +131,24 @@ func (d *decoder) connection(dom *Domain, v value, conn string) {
 	}
 }
 
-func upstream(u *relay.Upstream, base string) reader {
+func upstream(dom *Domain, base string) reader {
 	return func(d *decoder, v value) {
-		header, refs := "", []Secret(nil)
+		u, header, refs := &dom.Upstream, "", []Secret(nil)
 		d.mapping(v, fields{
 			"nets": some(&u.Nets, prefix), "hops": natural(&u.Hops, 20), "results": upstreamResults(u),
 			"tenant-token": secrets(&refs, base), "tenant-header": text(&header, fieldName),
 		})
-		if len(refs) > 0 {
+		if dom.TenantTokens = refs; len(refs) > 0 {
 			u.Proof = &relay.TenantProof{Header: header, Tokens: fresh(refs)} // see tenantHeader
 			for _, r := range refs {
 				u.Proof.ID = strings.TrimSpace(u.Proof.ID + " " + r.String())
 			}
 		}
-		proof := d.has(v.path + ".tenant-token")
-		switch {
-		case d.lacks(v.path+".nets") && d.lacks(v.path+".tenant-token"):
-			d.failAt(d.keys[v.path], v.path, "wants nets, the networks that the upstream connects from")
-		case !proof && d.has(v.path+".tenant-header"):
+		switch token := d.lacks(v.path + ".tenant-token"); {
+		case token && d.has(v.path+".tenant-header"):
 			d.failKey(v.path+".tenant-header", "says nothing without tenant-token: name the file of the secret")
+		case token && d.lacks(v.path+".nets"):
+			d.failAt(d.keys[v.path], v.path, "wants nets, the networks that the upstream connects from")
 		}
 	}
 }
@@ -164,8 +163,13 @@ func (d *decoder) tenantHeader(c *Config, dom *Domain) {
 		proof.Header = prefix + "-Tenant"
 	case len(proof.Header) <= len(prefix)+1 || !strings.EqualFold(proof.Header[:len(prefix)+1], prefix+"-"):
 		d.failKey(dom.path+".upstream.tenant-header", "has to begin with %s-, which is headers.prefix: else the secret in it would be delivered", prefix)
+	case isOneOf(strings.ToLower(proof.Header[len(prefix)+1:]), ownFields...):
+		d.failKey(dom.path+".upstream.tenant-header", "%s is a field that the gateway writes itself: use another name, as in %s-Tenant", proof.Header, prefix)
 	}
 }
+
+// ownFields are what the gateway writes, or has other meanings for, behind the prefix; see relay.Headers.
+var ownFields = []string{"id", "verdict", "spam", "token", "note", "released", "forefront-antispam-report"}
 
 // secrets reads the references of one secret, or of two while one is replaced.
 func secrets(dst *[]Secret, base string) reader {

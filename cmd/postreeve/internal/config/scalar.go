@@ -162,15 +162,22 @@ func size[T int | int64](dst *T) reader {
 					n, ok = parseSize(s.Value)
 				}
 			}
+			if ok && n == 0 {
+				d.fail(v, "0 is no size: say none for no limit, or a number from 1 on with one of the units %s", units)
+				return
+			}
 			ok = ok && n > 0
 		}
 		if !ok || int64(T(n)) != n {
-			d.fail(v, "wants a size as in 64KiB, 50MB or 4GiB, or none for no limit")
+			d.fail(v, "wants a size as in 64KiB, 50MB or 4GiB (the units are %s), or none for no limit", units)
 			return
 		}
 		*dst = T(n)
 	}
 }
+
+// units are those of parseSize, which takes them in small letters and behind a blank too.
+const units = "B, KB, MB, GB, TB, KiB, MiB, GiB and TiB"
 
 func parseSize(s string) (int64, bool) {
 	digits := strings.TrimLeft(s, "0123456789")
@@ -180,7 +187,7 @@ func parseSize(s string) (int64, bool) {
 	}
 	unit, ok := map[string]int64{
 		"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30,
-		"K": 1 << 10, "M": 1 << 20, "G": 1 << 30,
+		"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "TB": 1e12, "TIB": 1 << 40, "T": 1 << 40,
 	}[strings.ToUpper(strings.TrimSpace(digits))]
 	if !ok || n > math.MaxInt64/unit {
 		return 0, false

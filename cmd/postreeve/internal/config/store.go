@@ -202,6 +202,22 @@ func ParseDays(s string) (time.Duration, bool) {
 	return t, err == nil && t >= 0
 }
 
+// Days writes a duration as people would set it: 60d, 24h, 1h30m.
+func Days(t time.Duration) string {
+	const day = 24 * time.Hour
+	if t > day && t%day == 0 {
+		return strconv.FormatInt(int64(t/day), 10) + "d"
+	}
+	s := t.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
 func bounces(dst **Bounces, base string) reader {
 	return func(d *decoder, v value) {
 		b := &Bounces{}

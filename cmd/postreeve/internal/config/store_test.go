@@ -70,6 +70,47 @@ func TestDatabaseRead(t *testing.T) {
 	}
 }
 
+func TestDays(t *testing.T) {
+	t.Parallel()
+	for want, d := range map[string]time.Duration{
+		"60d": 1440 * time.Hour, "2d": 48 * time.Hour, "24h": 24 * time.Hour, "25h": 25 * time.Hour, "1h30m": 90 * time.Minute, "10m": 10 * time.Minute, "0s": 0,
+	} {
+		if got := config.Days(d); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}
+
+// TestSizes: sizes may have a blank before their unit.
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]int64{
+		"64 MiB": 64 << 20, "64mib": 64 << 20, "2TiB": 2 << 40, "3 TB": 3e12, "1T": 1 << 40, "5 kB": 5000, "7": 7, "none": -1,
+		"0": 0, "0 MiB": 0, "1PiB": 0, "1.5GiB": 0, "-1MB": 0, "9999999TiB": 0,
+	} {
+		c, err := config.Parse("x.yaml", []byte("hostname: mx.gw.example\nlisten: \":25\"\nstate: s\nmin-free: "+s+"\ndomains: {ex.net: {next-hop: 192.0.2.1, verification: waived}}\n"))
+		switch {
+		case want == 0 && (err == nil || !strings.Contains(err.Error(), "GiB and TiB")):
+			t.Errorf("%s: %v", s, err)
+		case want != 0 && (err != nil || c.Store.MinFree != want):
+			t.Errorf("%s: %v, want %d", s, err, want)
+		}
+	}
+}
+
+// TestDigestTo: whoever is no address and no word for everybody is told what to write.
+func TestDigestTo(t *testing.T) {
+	t.Parallel()
+	for to, want := range map[string]string{
+		"[a@ex.net, b@ex.net]": "wants one address", "recipient": "did you mean recipients?", "Recipients": "did you mean recipients?",
+	} {
+		_, err := config.Parse("x.yaml", []byte("hostname: mx.gw.example\nlisten: \":25\"\nstate: s\ndigest: {to: "+to+"}\ndomains: {ex.net: {next-hop: 192.0.2.1, verification: waived}}\n"))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", to, err, want)
+		}
+	}
+}
+
 func TestParseDays(t *testing.T) {
 	t.Parallel()
 	for s, want := range map[string]time.Duration{"30d": 720 * time.Hour, "0d": 0, "12h": 12 * time.Hour, "1h30m": 90 * time.Minute} {

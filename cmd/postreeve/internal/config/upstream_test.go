@@ -55,6 +55,8 @@ func TestTenantHeader(t *testing.T) {
 		{prefix: "X-Gate", header: "X-Gate-Who", want: "X-Gate-Who"},
 		{prefix: "X-Gate", header: "X-Postreeve-Tenant", bad: "has to begin with X-Gate-"},
 		{header: "X-Postreeve", bad: "has to begin with X-Postreeve-"},
+		{header: "x-postreeve-SPAM", bad: "the gateway writes itself"},
+		{prefix: "X-Gate", header: "X-Gate-Token", bad: "use another name, as in X-Gate-Tenant"},
 		{header: "X-Postreeve-", bad: "has to begin with X-Postreeve-"},
 	} {
 		header, prefix := "", ""
