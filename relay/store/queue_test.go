@@ -74,10 +74,14 @@ func TestContinuity(t *testing.T) {
 		if !h.alone {
 			t.Errorf("first came %s, and not alone", h.order[0])
 		}
+		var late []int
 		for i := range 10 {
-			if late := slices.Index(h.order, fmt.Sprintf("r%02d@ex.net", i)); late > 30 {
-				t.Errorf("the oldest but %d came as number %d", i, late)
+			if n := slices.Index(h.order, fmt.Sprintf("r%02d@ex.net", i)); n > 30 {
+				late = append(late, n)
 			}
+		}
+		if len(late) > 2 { // what was being tried when the hop came back is let go of after the others were taken
+			t.Errorf("of the ten oldest some came as numbers %v", late)
 		}
 		for a, n := range h.got {
 			if n != 1 {
