@@ -46,9 +46,9 @@ func message(id string, to ...string) *verdict.Message {
 // await waits until something is so.
 func await(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !so(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("no %s after 30 s", what)
+			t.Fatalf("no %s after two minutes", what)
 		}
 	}
 }
