@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/user"
@@ -205,6 +206,16 @@ var versitygw = sync.OnceValues(func() (gateway, error) {
 			return gateway{}, errors.New("versitygw is not installed: go install github.com/versity/versitygw/cmd/versitygw@v1.8.0")
 		}
 	}
+	var g gateway
+	for range 3 { // a port that was free a moment ago may have been taken by somebody's connection
+		if g, err = startVersity(bin); err == nil {
+			break
+		}
+	}
+	return g, err
+})
+
+func startVersity(bin string) (gateway, error) {
 	dir, err := os.MkdirTemp("", "store-s3-*")
 	if err != nil {
 		return gateway{}, err
@@ -220,14 +231,15 @@ var versitygw = sync.OnceValues(func() (gateway, error) {
 	if err := start(cmd, dir); err != nil {
 		return g, err
 	}
+	client := &http.Client{Timeout: time.Second}
 	return g, eventually(func() error {
-		c, err := net.Dial("tcp", g.addr)
+		r, err := client.Get("http://" + g.addr) // it refuses, but it speaks
 		if err == nil {
-			err = c.Close()
+			err = r.Body.Close()
 		}
 		return err
 	})
-})
+}
 
 // bucket returns the URL of an empty place for bodies.
 func bucket(t testing.TB) string {
