@@ -146,6 +146,12 @@ func (p *reportedParser) value() (string, error) {
 	return b.String(), nil
 }
 
+func (p *reportedParser) quotedString() (string, error) {
+	var b strings.Builder
+	err := p.quoted(&b)
+	return b.String(), err
+}
+
 func (p *reportedParser) quoted(b *strings.Builder) error {
 	for p.i++; p.i < len(p.s); p.i++ {
 		switch c := p.s[p.i]; c {
@@ -185,8 +191,9 @@ func (p *reportedParser) segment(out *Reported, first bool) (last bool, err erro
 	}
 	start := p.i
 	name, err := p.word(stop)
-	if err == nil && first && name == "" && p.i < len(p.s) && p.s[p.i] == '"' {
-		name, err = p.value() // RFC 8601 section 2.2 allows a quoted authserv-id
+	quoted := err == nil && first && name == "" && p.i < len(p.s) && p.s[p.i] == '"'
+	if quoted {
+		name, err = p.quotedString() // RFC 8601 section 2.2 allows a quoted authserv-id
 	}
 	if err != nil {
 		return false, err
@@ -215,6 +222,8 @@ func (p *reportedParser) segment(out *Reported, first bool) (last bool, err erro
 		return field, nil // a host without results, or a word that means nothing
 	case name == "":
 		return false, p.fail("no name")
+	case quoted && p.s[p.i] == '=':
+		return false, p.fail("a quoted method")
 	}
 	if c := p.s[p.i]; first && c != '=' {
 		out.By = strings.ToLower(name)

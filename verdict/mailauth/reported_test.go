@@ -31,6 +31,8 @@ var reportedCases = []struct{ body, want string }{
 	{`x; a.example; spf=pass`, "x|spf=pass"},
 	{`x; dkim=pass header.b=ab/c+d==`, "x|dkim=pass header.b=ab/c+d=="},
 	{`"a b"; spf=pass`, "a b|spf=pass"},
+	{`"a b"=pass`, ""},
+	{`" " = pass; dkim=pass`, ""},
 	{"", "|"},
 	{";", "|"},
 	{"; spf=pass", ""},
