@@ -33,6 +33,8 @@ type Monitor struct {
 	Logger *slog.Logger
 
 	mu sync.Mutex // held while a result becomes a state
+
+	failed map[Key]time.Time // when claims that could not be checked are tried again
 }
 
 const (
@@ -256,29 +258,28 @@ func (m *Monitor) Run(ctx context.Context) error {
 	if m.Checker == nil || m.Store == nil {
 		return errors.New("dnsverify: Monitor needs Checker and Store")
 	}
-	failed := map[Key]time.Time{} // not before
 	for {
-		wait := m.round(ctx, failed)
+		next := m.Sweep(ctx)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(wait):
+		case <-time.After(max(time.Until(next), time.Second)):
 		}
 	}
 }
 
-// round checks what is due and returns how long until the next round: a change made elsewhere is seen
-// within a minute.
-func (m *Monitor) round(ctx context.Context, failed map[Key]time.Time) time.Duration {
+// Sweep checks what is due now, once, and returns when there is something to do again, in a minute at most: a
+// change made elsewhere is seen by then. It is what Run does again and again, for those whose own jobs say when.
+func (m *Monitor) Sweep(ctx context.Context) time.Time {
 	all, err := m.Store.List(ctx)
 	if err != nil && m.Logger != nil && ctx.Err() == nil { // one that cannot be read keeps none of the others from being checked
 		m.Logger.ErrorContext(ctx, "domains cannot be listed", "err", err)
 	}
 	now := time.Now()
-	var due []Key
 	next := now.Add(time.Minute)
+	var due []Key
 	for _, e := range all {
-		switch at := later(e.Next, failed[e.Key()]); {
+		switch at := later(e.Next, m.notBefore(e.Key())); {
 		case e.Next.IsZero():
 		case !at.After(now):
 			due = append(due, e.Key())
@@ -286,28 +287,43 @@ func (m *Monitor) round(ctx context.Context, failed map[Key]time.Time) time.Dura
 			next = at
 		}
 	}
-	errs, checked := make([]error, len(due)), make([]Entry, len(due))
+	checked := make([]Entry, len(due))
 	each(cmp.Or(m.Parallel, 8), len(due), func(i int) {
 		if ctx.Err() == nil {
-			checked[i], _, errs[i] = m.check(ctx, due[i])
+			checked[i] = m.checkDue(ctx, due[i])
 		}
 	})
-	for i, k := range due {
-		delete(failed, k)
-		if errs[i] != nil && ctx.Err() == nil {
-			failed[k] = time.Now().Add(time.Hour)
-			checked[i].Next = time.Time{}
-			if m.Logger != nil {
-				m.Logger.ErrorContext(ctx, "domain cannot be checked", "domain", k.Domain, "tenant", k.Tenant, "err", errs[i])
-			}
-		}
-	}
 	for _, e := range checked { // a first match is confirmed soon after
 		if !e.Next.IsZero() && e.Next.Before(next) {
 			next = e.Next
 		}
 	}
-	return max(time.Until(next), time.Second)
+	return next
+}
+
+// checkDue checks one claim, and returns its entry as it is then, with no Next if that could not be done.
+func (m *Monitor) checkDue(ctx context.Context, k Key) Entry {
+	e, _, err := m.check(ctx, k)
+	m.mu.Lock()
+	delete(m.failed, k)
+	if err != nil && ctx.Err() == nil {
+		if m.failed == nil {
+			m.failed = make(map[Key]time.Time)
+		}
+		m.failed[k] = time.Now().Add(time.Hour)
+		e.Next = time.Time{}
+	}
+	m.mu.Unlock()
+	if err != nil && ctx.Err() == nil && m.Logger != nil {
+		m.Logger.ErrorContext(ctx, "domain cannot be checked", "domain", k.Domain, "tenant", k.Tenant, "err", err)
+	}
+	return e
+}
+
+func (m *Monitor) notBefore(k Key) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failed[k]
 }
 
 func later(a, b time.Time) time.Time {

@@ -563,6 +563,37 @@ func TestMonitorPart(t *testing.T) {
 	})
 }
 
+// TestSweep: a caller with jobs of its own checks what is due, and nothing else.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &oracle{}
+		o.set("a", dnsverify.Verified, "192.0.2.1")
+		m := &dnsverify.Monitor{Checker: o, Store: &dnsverify.MemoryStore{}}
+		if next := time.Until(m.Sweep(t.Context())); next != time.Minute || o.count() != 0 {
+			t.Errorf("nothing to do: next in %v after %d checks", next, o.count())
+		}
+		k := dnsverify.Key{Tenant: "a", Domain: "example.com"}
+		if _, err := m.Add(t.Context(), dnsverify.Claim{Tenant: k.Tenant, Domain: k.Domain}); err != nil {
+			t.Fatal(err)
+		}
+		if next := time.Until(m.Sweep(t.Context())); next != 30*time.Second || o.count() != 1 {
+			t.Errorf("the first match: next in %v after %d checks", next, o.count())
+		}
+		if m.Sweep(t.Context()); o.count() != 1 {
+			t.Error("checked before it was due")
+		}
+		time.Sleep(30 * time.Second)
+		if next := time.Until(m.Sweep(t.Context())); next != time.Minute || o.count() != 2 {
+			t.Errorf("confirmed: next in %v after %d checks", next, o.count())
+		}
+		all, err := m.Store.Domain(t.Context(), k.Domain)
+		if err != nil || len(all) != 1 || all[0].State != dnsverify.StateVerified {
+			t.Errorf("%+v, %v", all, err)
+		}
+	})
+}
+
 func TestWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
