@@ -2,7 +2,6 @@ package relay_test
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"net"
 	"net/textproto"
@@ -83,18 +82,7 @@ func BenchmarkAuthentication(b *testing.B) {
 
 // send serves srv and sends it the message as often as the benchmark asks for.
 func send(b *testing.B, srv *relay.Server, body string) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ctx, ln) }()
-	b.Cleanup(func() {
-		stop()
-		<-done
-	})
-	nc, err := net.Dial("tcp", ln.Addr().String())
+	nc, err := net.Dial("tcp", start(b, srv))
 	if err != nil {
 		b.Fatal(err)
 	}

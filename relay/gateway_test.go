@@ -64,7 +64,7 @@ func serve(t *testing.T, sink *relaytest.Sink, change func(*relay.Server)) strin
 	return start(t, srv)
 }
 
-func start(t *testing.T, srv *relay.Server) string {
+func start(t testing.TB, srv *relay.Server) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -69,6 +69,17 @@ func (c *client) open() {
 	c.expect("220", "250", "250", "250", "354")
 }
 
+// turning connects and says STARTTLS: what comes next is the handshake.
+func turning(t testing.TB, r *rig) *client {
+	t.Helper()
+	c := connect(t, r)
+	c.send("EHLO x\r\n")
+	c.expect("220", "250")
+	c.send("STARTTLS\r\n")
+	c.expect("220")
+	return c
+}
+
 // startTLS goes over to TLS, of no newer version than most.
 func (c *client) startTLS(most uint16) {
 	c.t.Helper()

@@ -15,11 +15,7 @@ func TestHandshakeTimeout(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, &smtpserver.Server{TLSConfig: withTLS()})
 		defer r.end()
-		cl := connect(t, r)
-		cl.send("EHLO x\r\n")
-		cl.expect("220", "250")
-		cl.send("STARTTLS\r\n")
-		cl.expect("220")
+		cl := turning(t, r)
 		began := time.Now()
 		cl.eof()
 		if took := time.Since(began); took != time.Minute {
@@ -33,11 +29,7 @@ func TestFailedHandshake(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, &smtpserver.Server{TLSConfig: withTLS()})
 		defer r.end()
-		cl := connect(t, r)
-		cl.send("EHLO x\r\n")
-		cl.expect("220", "250")
-		cl.send("STARTTLS\r\n")
-		cl.expect("220")
+		cl := turning(t, r)
 		cl.send("EHLO evil\r\nMAIL FROM:<evil@x>\r\n")
 		rest, _ := io.ReadAll(cl.br)
 		// At most an alert record: type 21, version 3.x.
@@ -57,11 +49,7 @@ func TestOldTLS(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, &smtpserver.Server{TLSConfig: withTLS()})
 		defer r.end()
-		cl := connect(t, r)
-		cl.send("EHLO x\r\n")
-		cl.expect("220", "250")
-		cl.send("STARTTLS\r\n")
-		cl.expect("220")
+		cl := turning(t, r)
 		old := tls.Client(cl.conn, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10})
 		if err := old.Handshake(); err == nil {
 			t.Error("the handshake succeeded")
@@ -101,11 +89,7 @@ func TestLastWords(t *testing.T) {
 	for _, message := range []string{"BDAT 3 LAST\r\none", "DATA\r\n.\r\n"} {
 		bubble(t, func(t *testing.T) {
 			r := start(t, &smtpserver.Server{TLSConfig: withTLS()})
-			cl := connect(t, r)
-			cl.send("EHLO x\r\n")
-			cl.expect("220", "250")
-			cl.send("STARTTLS\r\n")
-			cl.expect("220")
+			cl := turning(t, r)
 			cork := &corked{Conn: cl.conn}
 			cl.conn = cork
 			cl.startTLS(tls.VersionTLS12) // newer ones hide that it is a good-bye

@@ -22,38 +22,32 @@ var xattrs = [...]string{"NAME", "ADDR", "PORT", "PROTO", "HELO"}
 
 // xclient takes the peer for another client from here on, as Postfix does: the session begins again.
 func (c *Conn) xclient(arg string) {
-	if !c.xallowed() {
-		return
+	if c.forwarded(&c.client, "XCLIENT", arg) {
+		c.restart()
+		c.welcome()
 	}
-	f := c.client
-	if !f.parse(arg) {
-		c.protest(501, enhanced{5, 5, 4}, "Malformed XCLIENT attribute")
-		return
-	}
-	c.client = f
-	c.restart()
-	c.welcome()
 }
 
 // xforward notes whom the next transaction comes from.
 func (c *Conn) xforward(arg string) {
-	if !c.xallowed() {
-		return
+	if c.forwarded(&c.forward, "XFORWARD", arg) {
+		c.reply(250, enhanced{2, 0, 0}, "OK")
 	}
-	f := c.forward
-	if !f.parse(arg) {
-		c.protest(501, enhanced{5, 5, 4}, "Malformed XFORWARD attribute")
-		return
-	}
-	c.forward = f
-	c.reply(250, enhanced{2, 0, 0}, "OK")
 }
 
-func (c *Conn) xallowed() bool {
+// forwarded takes over what a command says, if the peer may say it. It replies if it is false.
+func (c *Conn) forwarded(to *Forwarded, command, arg string) bool {
 	if !c.trusted {
 		c.protest(550, enhanced{5, 7, 0}, "Not authorized")
+		return false
 	}
-	return c.trusted
+	f := *to
+	if !f.parse(arg) {
+		c.protest(501, enhanced{5, 5, 4}, "Malformed "+command+" attribute")
+		return false
+	}
+	*to = f
+	return true
 }
 
 // parse takes over the attributes in arg. It is false, and f of no use, if there is anything wrong.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"unicode/utf16"
 
 	"github.com/postreeve/postreeve/verdict/internal/inspect"
 )
@@ -206,16 +205,8 @@ func (f *File) readDirectory(b *inspect.Budget, start uint32) ([]rawEntry, error
 
 func (f *File) parseEntry(p []byte) rawEntry {
 	var e rawEntry
-	n := min(int(binary.LittleEndian.Uint16(p[64:])), 64) / 2
-	units := make([]uint16, 0, n)
-	for i := range n {
-		u := binary.LittleEndian.Uint16(p[2*i:])
-		if u == 0 {
-			break
-		}
-		units = append(units, u)
-	}
-	e.Name = string(utf16.Decode(units))
+	n := min(int(binary.LittleEndian.Uint16(p[64:])), 64)
+	e.Name = inspect.Wide(p[:n])
 	e.kind = p[66]
 	e.Storage = e.kind == kindStorage || e.kind == kindRoot
 	e.left = binary.LittleEndian.Uint32(p[68:])

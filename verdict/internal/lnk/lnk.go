@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf16"
 
 	"github.com/postreeve/postreeve/verdict/internal/inspect"
 )
@@ -182,17 +181,7 @@ func (s *shortcut) text(unicode bool) (string, error) {
 	return narrow(b), nil
 }
 
-func wide(b []byte) string {
-	units := make([]uint16, 0, len(b)/2)
-	for ; len(b) >= 2 && len(units) < maxText; b = b[2:] {
-		u := binary.LittleEndian.Uint16(b)
-		if u == 0 {
-			break
-		}
-		units = append(units, u)
-	}
-	return string(utf16.Decode(units))
-}
+func wide(b []byte) string { return inspect.Wide(b[:min(len(b), 2*maxText)]) }
 
 func narrow(b []byte) string {
 	b, _, _ = bytes.Cut(b, []byte{0})

@@ -45,11 +45,7 @@ func (p *opc) contentTypes(m *part) error {
 	if m.lower != "[content_types].xml" {
 		return nil
 	}
-	p.scanned[m.lower] = true
-	return p.scan(m, func(s *xmlscan.Scanner) error {
-		if s.Kind != xmlscan.Start {
-			return nil
-		}
+	return p.elements(m, func(s *xmlscan.Scanner) error {
 		kind := strings.ToLower(s.Attr("ContentType"))
 		switch s.Name {
 		case "Override":
@@ -101,10 +97,9 @@ func (p *opc) relations(m *part) error {
 	if !strings.HasSuffix(file, ".rels") || path.Base(dir) != "_rels" {
 		return nil
 	}
-	p.scanned[m.lower] = true
 	source := path.Join(path.Dir(path.Clean(dir)), strings.TrimSuffix(file, ".rels"))
-	return p.scan(m, func(s *xmlscan.Scanner) error {
-		if s.Kind != xmlscan.Start || s.Name != "Relationship" {
+	return p.elements(m, func(s *xmlscan.Scanner) error {
+		if s.Name != "Relationship" {
 			return nil
 		}
 		return p.relation(source, s)
@@ -221,13 +216,20 @@ func (p *opc) embedded(m *part) error {
 	return nil
 }
 
-// eachAttr calls f with every attribute of every element of a part that has any.
-func (p *opc) eachAttr(m *part, f func(element string, a xmlscan.Attr) error) error {
+// elements calls f at the beginning of every element of a part.
+func (p *opc) elements(m *part, f func(*xmlscan.Scanner) error) error {
 	p.scanned[m.lower] = true
 	return p.scan(m, func(s *xmlscan.Scanner) error {
 		if s.Kind != xmlscan.Start {
 			return nil
 		}
+		return f(s)
+	})
+}
+
+// eachAttr calls f with every attribute of every element of a part that has any.
+func (p *opc) eachAttr(m *part, f func(element string, a xmlscan.Attr) error) error {
+	return p.elements(m, func(s *xmlscan.Scanner) error {
 		for _, a := range s.Attrs() {
 			if err := f(s.Name, a); err != nil {
 				return err
@@ -239,11 +241,7 @@ func (p *opc) eachAttr(m *part, f func(element string, a xmlscan.Attr) error) er
 
 // schemas looks for schemas that are to be fetched: as good for an attack as an external entity.
 func (p *opc) schemas(m *part) error {
-	p.scanned[m.lower] = true
-	return p.scan(m, func(s *xmlscan.Scanner) error {
-		if s.Kind != xmlscan.Start {
-			return nil
-		}
+	return p.elements(m, func(s *xmlscan.Scanner) error {
 		switch s.Name {
 		case "redefine", "import", "include", "override":
 			if at := s.Attr("schemaLocation"); strings.Contains(at, "://") || strings.HasPrefix(at, `\\`) {
@@ -278,11 +276,7 @@ func (p *opc) customUI(m *part) error {
 
 // slidePart looks for clicks that start programs.
 func (p *opc) slidePart(m *part) error {
-	p.scanned[m.lower] = true
-	return p.scan(m, func(s *xmlscan.Scanner) error {
-		if s.Kind != xmlscan.Start {
-			return nil
-		}
+	return p.elements(m, func(s *xmlscan.Scanner) error {
 		switch s.Name {
 		case "hlinkClick", "hlinkHover", "hlinkMouseOver":
 			action := s.Attr("action")

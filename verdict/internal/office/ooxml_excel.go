@@ -16,11 +16,7 @@ type workbookSheet struct {
 
 // workbookPart reads the list of sheets and the names.
 func (p *opc) workbookPart(m *part) error {
-	p.scanned[m.lower] = true
-	return p.scan(m, func(s *xmlscan.Scanner) error {
-		if s.Kind != xmlscan.Start {
-			return nil
-		}
+	return p.elements(m, func(s *xmlscan.Scanner) error {
 		switch s.Name {
 		case "sheet":
 			sheet := workbookSheet{name: cut(s.Attr("name")), state: s.Attr("state"), id: s.Attr("id")}
@@ -48,11 +44,7 @@ func (p *opc) sheet(m *part, s workbookSheet) error {
 
 // externalPart reads a reference to another program.
 func (p *opc) externalPart(m *part) error {
-	p.scanned[m.lower] = true
-	return p.scan(m, func(s *xmlscan.Scanner) error {
-		if s.Kind != xmlscan.Start {
-			return nil
-		}
+	return p.elements(m, func(s *xmlscan.Scanner) error {
 		switch s.Name {
 		case "ddeLink":
 			return p.in.addText(&p.in.rep.DDE, s.Attr("ddeService")+"|"+s.Attr("ddeTopic"))

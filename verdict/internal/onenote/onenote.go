@@ -154,13 +154,13 @@ func (s *section) extension(pos int64) {
 	if len(b) < 2*idLen+6 || len(s.exts) >= s.b.Limits.Files {
 		return
 	}
-	id := guid(wide(b[:2*idLen]))
+	id := guid(inspect.Wide(b[:2*idLen]))
 	rest := b[2*idLen+2:]
 	n := binary.LittleEndian.Uint32(rest)
 	if rest = rest[4:]; id == "" || n > 16 || int(2*n) > len(rest) {
 		return
 	}
-	s.exts[id] = strings.ToLower(wide(rest[:2*n]))
+	s.exts[id] = strings.ToLower(inspect.Wide(rest[:2*n]))
 }
 
 // guid turns the text of an identifier into its bytes.
@@ -175,18 +175,6 @@ func guid(text string) string {
 		}
 	}
 	return string(b)
-}
-
-func wide(b []byte) string {
-	units := make([]uint16, 0, len(b)/2)
-	for ; len(b) >= 2; b = b[2:] {
-		u := binary.LittleEndian.Uint16(b)
-		if u == 0 {
-			break
-		}
-		units = append(units, u)
-	}
-	return string(utf16.Decode(units))
 }
 
 // names collects the names of attached files. They stand behind the list of properties in which their
@@ -219,7 +207,7 @@ func findName(b []byte) string {
 			continue
 		}
 		text := b[i+4 : i+4+int(n)]
-		name := wide(text)
+		name := inspect.Wide(text)
 		units := len(utf16.Encode([]rune(name)))
 		if units < int(n)/2-1 || !bytes.Contains(text, []byte(".\x00")) || strings.ContainsFunc(name, notInName) {
 			continue

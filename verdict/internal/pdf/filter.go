@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"compress/flate"
 	"io"
+
+	"github.com/postreeve/postreeve/verdict/internal/inspect"
 )
 
 // newInflate decompresses zlib data as readers of PDF do: a wrong header or sum is no matter, and what
@@ -67,7 +69,7 @@ func (h *hexReader) digit() (byte, bool) {
 			h.done = true
 			break
 		}
-		if v, ok := unhex(c); ok {
+		if v, ok := inspect.Unhex(c); ok {
 			return v, true
 		}
 	}

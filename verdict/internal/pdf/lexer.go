@@ -1,5 +1,7 @@
 package pdf
 
+import "github.com/postreeve/postreeve/verdict/internal/inspect"
+
 const (
 	maxString = 256 << 10 // bytes of a string that are kept
 	maxName   = 512
@@ -109,8 +111,8 @@ func (l *lexer) name() name {
 		if c == '#' {
 			a, okA := l.src.at(l.pos)
 			b, okB := l.src.at(l.pos + 1)
-			if h, okH := unhex(a); okA && okB && okH {
-				if g, ok := unhex(b); ok {
+			if h, okH := inspect.Unhex(a); okA && okB && okH {
+				if g, ok := inspect.Unhex(b); ok {
 					c = h<<4 | g
 					l.pos += 2
 				}
@@ -122,16 +124,6 @@ func (l *lexer) name() name {
 	}
 	l.bytes += int64(len(out))
 	return name(out)
-}
-
-func unhex(c byte) (byte, bool) {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0', true
-	case c|0x20 >= 'a' && c|0x20 <= 'f':
-		return c | 0x20 - 'a' + 10, true
-	}
-	return 0, false
 }
 
 // literal reads a string in parentheses (section 7.3.4.2).
@@ -221,7 +213,7 @@ func (l *lexer) hex() text {
 			break
 		}
 		l.pos++
-		v, ok := unhex(c)
+		v, ok := inspect.Unhex(c)
 		switch {
 		case !ok:
 		case !half:

@@ -3,6 +3,8 @@ package script
 import (
 	"bytes"
 	"strings"
+
+	"github.com/postreeve/postreeve/verdict/internal/inspect"
 )
 
 // calls are names that smuggling and scripts of attackers need, by their lower case. A name counts
@@ -163,30 +165,20 @@ func (d *document) joined(p []byte) error {
 // escaped1 reads an escape in a string and returns its length.
 func escaped1(p []byte) (byte, int) {
 	if len(p) >= 4 && p[1] == 'x' {
-		if hi, ok := unhex(p[2]); ok {
-			if lo, ok := unhex(p[3]); ok {
+		if hi, ok := inspect.Unhex(p[2]); ok {
+			if lo, ok := inspect.Unhex(p[3]); ok {
 				return hi<<4 | lo, 4
 			}
 		}
 	}
 	if len(p) >= 6 && p[1] == 'u' && p[2] == '0' && p[3] == '0' {
-		if hi, ok := unhex(p[4]); ok {
-			if lo, ok := unhex(p[5]); ok {
+		if hi, ok := inspect.Unhex(p[4]); ok {
+			if lo, ok := inspect.Unhex(p[5]); ok {
 				return hi<<4 | lo, 6
 			}
 		}
 	}
 	return 'x', min(2, len(p))
-}
-
-func unhex(c byte) (byte, bool) {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0', true
-	case c|0x20 >= 'a' && c|0x20 <= 'f':
-		return c | 0x20 - 'a' + 10, true
-	}
-	return 0, false
 }
 
 // joint returns where the next string begins if only space and one of the signs are between, otherwise i.

@@ -117,7 +117,7 @@ func (d *document) literal(text []byte, own bool) error {
 
 func isHex(p []byte) bool {
 	for _, c := range p {
-		if _, ok := unhex(c); !ok {
+		if _, ok := inspect.Unhex(c); !ok {
 			return false
 		}
 	}
@@ -311,7 +311,7 @@ func (d *document) codes(p []byte) error {
 func number(p []byte) (v, n int) {
 	if len(p) > 2 && p[0] == '0' && p[1]|0x20 == 'x' {
 		for n = 2; n < len(p) && n < 8; n++ {
-			d, ok := unhex(p[n])
+			d, ok := inspect.Unhex(p[n])
 			if !ok {
 				break
 			}
@@ -363,8 +363,8 @@ func (d *document) escapes(p []byte) error {
 func escape(p []byte) (c byte, n int) {
 	switch {
 	case len(p) >= 3 && p[0] == '%' && p[1] != 'u':
-		hi, okHi := unhex(p[1])
-		lo, okLo := unhex(p[2])
+		hi, okHi := inspect.Unhex(p[1])
+		lo, okLo := inspect.Unhex(p[2])
 		if okHi && okLo {
 			return hi<<4 | lo, 3
 		}

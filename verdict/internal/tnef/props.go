@@ -5,7 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"unicode/utf16"
+
+	"github.com/postreeve/postreeve/verdict/internal/inspect"
 )
 
 // Properties (MS-OXPROPS) and their types (MS-OXCDATA section 2.11.1).
@@ -218,19 +219,7 @@ func (d *document) propText(v *io.SectionReader, kind uint16) (string, error) {
 	if err == io.EOF {
 		err = nil
 	}
-	return wide(b[:n]), err
-}
-
-func wide(b []byte) string {
-	units := make([]uint16, 0, len(b)/2)
-	for ; len(b) >= 2; b = b[2:] {
-		u := binary.LittleEndian.Uint16(b)
-		if u == 0 {
-			break
-		}
-		units = append(units, u)
-	}
-	return string(utf16.Decode(units))
+	return inspect.Wide(b[:n]), err
 }
 
 func (d *document) wideBody(v *io.SectionReader, where string) error {
@@ -241,7 +230,7 @@ func (d *document) wideBody(v *io.SectionReader, where string) error {
 	if err := d.b.Keep(int64(len(b))); err != nil {
 		return err
 	}
-	return d.addBody(Body{"text/plain", []byte(wide(b)), where})
+	return d.addBody(Body{"text/plain", []byte(inspect.Wide(b)), where})
 }
 
 // compressed adds the body in RTF, decompressed.

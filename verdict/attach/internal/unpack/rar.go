@@ -25,30 +25,39 @@ func (w *walker) rar() error {
 	if !errors.Is(err, rardecode.ErrArchiveEncrypted) {
 		return rarError(err)
 	}
-	for _, pass := range w.lim.Passwords {
-		if w.ctx.Err() != nil {
-			break
-		}
-		// Old archives do not say whether a password is right: with a wrong one there is no header.
-		rr, err := rardecode.NewReader(w.section(), rardecode.MaxDictionarySize(maxRar), rardecode.Password(pass))
-		if err != nil {
-			continue
-		}
-		if _, err := rr.Next(); err == nil {
-			w.facts.Password = pass
-			return rarError(w.rarWith(&pass))
-		}
+	// Old archives do not say whether a password is right: with a wrong one there is no header.
+	if pass := w.rarPassword(func(rr *rardecode.Reader) bool { _, err := rr.Next(); return err == nil }); pass != nil {
+		return rarError(w.rarWith(pass))
 	}
 	w.facts.Locked = true
 	return fmt.Errorf("%w: a rar file whose names are encrypted too", ErrLocked)
 }
 
-func (w *walker) rarWith(pass *string) error {
+// openRar begins to read, with a password if there is one.
+func (w *walker) openRar(pass *string) (*rardecode.Reader, error) {
 	opts := []rardecode.Option{rardecode.MaxDictionarySize(maxRar)}
 	if pass != nil {
 		opts = append(opts, rardecode.Password(*pass))
 	}
-	rr, err := rardecode.NewReader(w.section(), opts...)
+	return rardecode.NewReader(w.section(), opts...)
+}
+
+// rarPassword returns the first password with which the file fits, and notes it; nil if there is none.
+func (w *walker) rarPassword(fits func(*rardecode.Reader) bool) *string {
+	for _, pass := range w.lim.Passwords {
+		if w.ctx.Err() != nil {
+			break
+		}
+		if rr, err := w.openRar(&pass); err == nil && fits(rr) {
+			w.facts.Password = pass
+			return &pass
+		}
+	}
+	return nil
+}
+
+func (w *walker) rarWith(pass *string) error {
+	rr, err := w.openRar(pass)
 	if err != nil {
 		return err
 	}
@@ -80,18 +89,8 @@ func (w *walker) rarWith(pass *string) error {
 
 // rarLocked lists members that are encrypted, again from the beginning if a password fits.
 func (w *walker) rarLocked(locked []*rardecode.FileHeader) error {
-	for _, pass := range w.lim.Passwords {
-		if w.ctx.Err() != nil {
-			break
-		}
-		rr, err := rardecode.NewReader(w.section(), rardecode.MaxDictionarySize(maxRar), rardecode.Password(pass))
-		if err != nil {
-			continue
-		}
-		if rarFits(rr) {
-			w.facts.Password = pass
-			return w.rarOpened(pass)
-		}
+	if pass := w.rarPassword(rarFits); pass != nil {
+		return w.rarOpened(pass)
 	}
 	for _, h := range locked {
 		if err := w.see(w.memberRar(nil, h, nil)); err != nil {
@@ -117,8 +116,8 @@ func rarFits(rr *rardecode.Reader) bool {
 }
 
 // rarOpened lists the encrypted members with the password that fits.
-func (w *walker) rarOpened(pass string) error {
-	rr, err := rardecode.NewReader(w.section(), rardecode.MaxDictionarySize(maxRar), rardecode.Password(pass))
+func (w *walker) rarOpened(pass *string) error {
+	rr, err := w.openRar(pass)
 	if err != nil {
 		return err
 	}
@@ -133,7 +132,7 @@ func (w *walker) rarOpened(pass string) error {
 		if !h.Encrypted {
 			continue
 		}
-		if err := w.see(w.memberRar(rr, h, &pass)); err != nil {
+		if err := w.see(w.memberRar(rr, h, pass)); err != nil {
 			return seen{err}
 		}
 	}

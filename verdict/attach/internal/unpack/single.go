@@ -21,18 +21,21 @@ const maxDictionary = 16 << 20
 
 // one lists the only member of a compressed file.
 func (w *walker) one(name string, memory int64, open func() (io.ReadCloser, error)) error {
-	return w.see(&Member{Name: name, Size: -1, open: func() (io.ReadCloser, error) {
-		giveBack, err := w.lim.Memory.take(memory)
-		if err != nil {
-			return nil, err
-		}
-		rc, err := open()
-		if err != nil {
-			giveBack()
-			return nil, broken(err)
-		}
-		return &costly{rc, giveBack}, nil
-	}})
+	return w.see(&Member{Name: name, Size: -1, open: func() (io.ReadCloser, error) { return w.costing(memory, open) }})
+}
+
+// costing opens what needs so much memory until it is closed.
+func (w *walker) costing(memory int64, open func() (io.ReadCloser, error)) (io.ReadCloser, error) {
+	giveBack, err := w.lim.Memory.take(memory)
+	if err != nil {
+		return nil, err
+	}
+	rc, err := open()
+	if err != nil {
+		giveBack()
+		return nil, broken(err)
+	}
+	return &costly{rc, giveBack}, nil
 }
 
 // costly gives memory back when it is closed.

@@ -126,29 +126,17 @@ func (w *walker) zipMember(e *zipEntryInfo) error {
 
 // unzip opens the content of a member by its method.
 func (w *walker) unzip(e *zipEntryInfo, r io.Reader) (io.ReadCloser, error) {
-	limited := func(memory int64, open func() (io.ReadCloser, error)) (io.ReadCloser, error) {
-		giveBack, err := w.lim.Memory.take(memory)
-		if err != nil {
-			return nil, err
-		}
-		rc, err := open()
-		if err != nil {
-			giveBack()
-			return nil, broken(err)
-		}
-		return &costly{rc, giveBack}, nil
-	}
 	switch e.method {
 	case zipStored:
 		return io.NopCloser(r), nil
 	case zipDeflate:
-		return limited(64<<10, func() (io.ReadCloser, error) { return newInflater(r), nil })
+		return w.costing(64<<10, func() (io.ReadCloser, error) { return newInflater(r), nil })
 	case zipBzip2:
-		return limited(6<<20, func() (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil })
+		return w.costing(6<<20, func() (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil })
 	case zipZstd:
-		return limited(2*zstdWindow, func() (io.ReadCloser, error) { return newZstd(r) })
+		return w.costing(2*zstdWindow, func() (io.ReadCloser, error) { return newZstd(r) })
 	case zipXz:
-		return limited(1<<20, func() (io.ReadCloser, error) {
+		return w.costing(1<<20, func() (io.ReadCloser, error) {
 			x := &xzReader{mem: w.lim.Memory, br: bufio.NewReader(r)}
 			return x, x.stream()
 		})
@@ -168,7 +156,7 @@ func (w *walker) unzip(e *zipEntryInfo, r io.Reader) (io.ReadCloser, error) {
 		if e.flags&2 != 0 { // an end mark follows
 			binary.LittleEndian.PutUint64(head[5:], 1<<64-1)
 		}
-		return limited(int64(dict)+1<<20, func() (io.ReadCloser, error) { return newLzma(head, r) })
+		return w.costing(int64(dict)+1<<20, func() (io.ReadCloser, error) { return newLzma(head, r) })
 	}
 	return nil, fmt.Errorf("%w: a zip file with method %d", ErrUnopened, e.method)
 }

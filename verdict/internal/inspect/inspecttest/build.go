@@ -76,10 +76,7 @@ func (b *cfbBuilder) chainMini(s string) uint32 {
 	}
 	start := uint32(len(b.miniFAT))
 	n := (len(s) + mini - 1) / mini
-	for i := range n {
-		b.miniFAT = append(b.miniFAT, start+uint32(i)+1)
-	}
-	b.miniFAT[len(b.miniFAT)-1] = endOfChain
+	b.miniFAT = chained(b.miniFAT, n)
 	b.mini = append(b.mini, s...)
 	b.mini = append(b.mini, make([]byte, n*mini-len(s))...)
 	return start
@@ -91,13 +88,18 @@ func (b *cfbBuilder) chain(p []byte) uint32 {
 	}
 	start := uint32(len(b.fat))
 	n := (len(p) + sector - 1) / sector
-	for i := range n {
-		b.fat = append(b.fat, start+uint32(i)+1)
-	}
-	b.fat[len(b.fat)-1] = endOfChain
+	b.fat = chained(b.fat, n)
 	b.body = append(b.body, p...)
 	b.body = append(b.body, make([]byte, n*sector-len(p))...)
 	return start
+}
+
+// chained is a table with a chain of n sectors behind what is in it.
+func chained(table []uint32, n int) []uint32 {
+	for range n - 1 {
+		table = append(table, uint32(len(table))+1)
+	}
+	return append(table, endOfChain)
 }
 
 func (b *cfbBuilder) build() string {
