@@ -61,7 +61,7 @@ type Remediation struct {
 	Mailbox string `json:"mailbox,omitempty"` // user name of the mailbox; a member when the recipient is a group
 	State   string `json:"state"`
 	Found   int    `json:"found"` // messages that matched
-	Cured   int    `json:"cured"`
+	Cured   int    `json:"cured"` // of them, those that are now, or were already, where the cure puts them
 	Err     error  `json:"-"`
 	Reason  string `json:"reason,omitempty"` // Err in words
 }
@@ -120,6 +120,7 @@ type job struct {
 	mailbox mailbox
 	finds   []*part
 	acts    []*part
+	there   int // messages that are where the cure puts them already
 }
 
 // cure works on up to twenty mailboxes, which no other worker has.
@@ -145,7 +146,7 @@ func (g *Graph) cure(ctx context.Context, r Remedy, boxes []box, t *tally) error
 		switch {
 		case err != nil:
 			t.add(j.outcome(MailFailed, 0, err))
-		case len(ids) == 0:
+		case len(ids)+j.there == 0:
 			t.add(j.outcome(MailNotFound, 0, nil))
 		default:
 			for _, id := range ids {
@@ -172,12 +173,12 @@ func (g *Graph) giveUp(ctx context.Context, jobs []*job, t *tally, err error) er
 }
 
 // findPaths are the queries that find a message. An ordinary one covers all folders but the recoverable
-// items.
+// items, which the second one is about.
 func findPaths(c Cure, user, messageID string) []string {
 	query := "messages?$filter=" + url.QueryEscape("internetMessageId eq ") + odataText(messageID) +
 		"&$select=id,parentFolderId,internetMessageId,internetMessageHeaders&$top=50"
 	base := "/users/" + url.PathEscape(user) + "/"
-	if c == Restore {
+	if c == Restore || c == SoftDelete {
 		return []string{base + query, base + "mailFolders/recoverableitemsdeletions/" + query}
 	}
 	return []string{base + query}
@@ -194,7 +195,7 @@ func actPart(c Cure, user, id string) *part {
 // found returns the ids of the messages that are meant.
 func (j *job) found(r Remedy) ([]string, error) {
 	var ids []string
-	for _, p := range j.finds {
+	for n, p := range j.finds {
 		if err := p.err(j.mailbox.name); err != nil {
 			return nil, err
 		}
@@ -218,7 +219,11 @@ func (j *job) found(r Remedy) ([]string, error) {
 			for _, h := range m.InternetMessageHeaders {
 				ours = ours || j.t.OurID != "" && strings.EqualFold(h.Name, r.IDHeader) && strings.TrimSpace(h.Value) == j.t.OurID
 			}
-			if m.ID != "" && m.InternetMessageID == j.t.MessageID && ours && !slices.Contains(ids, m.ID) {
+			switch {
+			case m.ID == "" || m.InternetMessageID != j.t.MessageID || !ours || slices.Contains(ids, m.ID):
+			case r.Cure == SoftDelete && n > 0:
+				j.there++
+			default:
 				ids = append(ids, m.ID)
 			}
 		}
@@ -229,7 +234,7 @@ func (j *job) found(r Remedy) ([]string, error) {
 // settled counts what was done.
 func (j *job) settled() Remediation {
 	var errs []error
-	done := 0
+	done := j.there
 	for _, p := range j.acts {
 		err := p.err(j.mailbox.name)
 		if p.lost && errors.Is(err, ErrNotFound) {
@@ -241,7 +246,7 @@ func (j *job) settled() Remediation {
 		}
 		done++
 	}
-	o := j.outcome(MailCured, len(j.acts), errors.Join(errs...))
+	o := j.outcome(MailCured, len(j.acts)+j.there, errors.Join(errs...))
 	o.Cured = done
 	if len(errs) > 0 {
 		o.State = MailFailed
