@@ -43,8 +43,7 @@ func (t *tx) audit(ctx context.Context, who, what, object, detail string) error 
 	if who == "" {
 		return fmt.Errorf("store: %s of %s: nobody is named who does it", what, object)
 	}
-	_, err := t.exec(ctx, insertAudit, rand.Text(), millis(time.Now()), text(who, 256), what, object, text(detail, 1024))
-	return err
+	return t.put(ctx, insertAudit, rand.Text(), millis(time.Now()), text(who, 256), what, object, text(detail, 1024))
 }
 
 // Audit lists what was done, newest first: to one object, or to all if it is empty.

@@ -107,7 +107,7 @@ func (f *files) close() error {
 	return errors.Join(errs...)
 }
 
-// Put writes a new file, and fsyncs it and its directory.
+// Put writes a new file, and fsyncs it and its directory. If the place was exchanged meanwhile it is an error.
 func (f *files) Put(ctx context.Context, key string, src verdict.Source) error {
 	if !validKey(key) {
 		return fmt.Errorf("store: %q is no key", key)
@@ -115,6 +115,7 @@ func (f *files) Put(ctx context.Context, key string, src verdict.Source) error {
 	if err := f.follow(); err != nil {
 		return err
 	}
+	place := f.root.Load()
 	dir, name := filepath.Split(filepath.FromSlash(key))
 	d, err := f.dir(filepath.Clean(dir))
 	if err != nil {
@@ -133,6 +134,12 @@ func (f *files) Put(ctx context.Context, key string, src verdict.Source) error {
 	}
 	if err == nil {
 		err = d.self.Sync()
+	}
+	if err == nil {
+		err = f.follow() // it is of use only where it will be looked for
+	}
+	if err == nil && f.root.Load() != place {
+		err = fmt.Errorf("store: the bodies at %s were exchanged while one of them was being written: it has to be written again", f.path)
 	}
 	if err != nil {
 		return errors.Join(err, ignore(d.Remove(name), fs.ErrNotExist))

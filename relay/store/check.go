@@ -24,9 +24,8 @@ func (s *Store) Check(ctx context.Context) []Problem {
 	var out []Problem
 	add := func(what, format string, args ...any) { out = append(out, Problem{what, fmt.Sprintf(format, args...)}) }
 	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
-		_, err := t.exec(ctx, "INSERT INTO meta (name, value) VALUES ('checked', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+		return t.put(ctx, "INSERT INTO meta (name, value) VALUES ('checked', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 			time.Now().UTC().Format(time.RFC3339Nano))
-		return err
 	})
 	if err != nil {
 		add("database", "it cannot be written, so that mail that should be held or queued is deferred: %v", err)

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ const free = "(claimed < @now OR claimed > @now + ?)"
 // claimed is the claim of this node on a row that is here.
 type claimed struct {
 	since time.Time // before it was made or renewed for the last time, by both clocks
-	again bool      // made once more while the row was being worked on
+	again bool      // made once more while the row was here
 	lost  bool      // somebody else has it, or the row is gone
 }
 
@@ -60,7 +61,7 @@ func (s *Store) claimRows(ctx context.Context, cond, order string, most int, arg
 					}
 				}
 			}
-			if _, err := t.exec(ctx, "UPDATE queued SET claimed = @now + ?, claimant = ?, due = CASE WHEN due = 0 THEN ? ELSE due END WHERE id IN ("+marks(len(some))+")", set...); err != nil {
+			if err := t.put(ctx, "UPDATE queued SET claimed = @now + ?, claimant = ?, due = CASE WHEN due = 0 THEN ? ELSE due END WHERE id IN ("+marks(len(some))+")", set...); err != nil {
 				return err
 			}
 		}
@@ -76,16 +77,22 @@ func (s *Store) claimRows(ctx context.Context, cond, order string, most int, arg
 }
 
 // readRows reads the rows that are about to be claimed, with the time that is left to them by the clock of the database.
+// Those that cannot be read are set aside, and are not among them.
 func (s *Store) readRows(ctx context.Context, t *tx, query string, args []any, since time.Time) ([]Queued, error) {
 	rows, err := t.query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var out []Queued
+	var out, odd []Queued
 	for rows.Next() {
 		var now int64
 		q, err := scanQueued(func(dst ...any) error { return rows.Scan(append(dst, &now)...) })
+		if errors.Is(err, errOdd) {
+			q.Last = err.Error()
+			odd = append(odd, q)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +100,16 @@ func (s *Store) readRows(ctx context.Context, t *tx, query string, args []any, s
 		q.since, q.ends = since, since.Add(time.Duration(millis(q.Expires)-now)*time.Millisecond)
 		out = append(out, q)
 	}
-	return out, rows.Err()
+	if err := firstError(rows.Err(), rows.Close()); err != nil {
+		return nil, err
+	}
+	for _, q := range odd {
+		s.config.Log.Error("a queued message cannot be read and is set aside: see queue list", "id", q.ID, "error", q.Last)
+		if err := t.put(ctx, "UPDATE queued SET state = 'aside', claimed = 0, claimant = '', last = ? WHERE id = ?", q.Last, q.ID); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // marks are the places of n values in a statement.
@@ -104,23 +120,18 @@ const mayBeTwice = "who delivered it did not say what came of it: it is delivere
 
 // doubt notes that whoever had claimed a row may have delivered it: once for each of them.
 func (t *tx) doubt(ctx context.Context, id, claimant string, now time.Time) error {
-	_, err := t.exec(ctx, `INSERT INTO message_event (message, at, what, who, detail) SELECT CAST(? AS TEXT), CAST(? AS BIGINT), 'uncertain', CAST(? AS TEXT), CAST(? AS TEXT)
+	return t.put(ctx, `INSERT INTO message_event (message, at, what, who, detail) SELECT CAST(? AS TEXT), CAST(? AS BIGINT), 'uncertain', CAST(? AS TEXT), CAST(? AS TEXT)
  WHERE NOT EXISTS (SELECT 1 FROM message_event WHERE message = ? AND what = 'uncertain' AND who = ?)`, id, millis(now), claimant, mayBeTwice, id, claimant)
-	return err
 }
 
-// unclaim lets go of rows; due is when they are to be tried, if that changes.
-func (s *Store) unclaim(ctx context.Context, list []Queued, due time.Time) {
+// unclaim lets go of rows.
+func (s *Store) unclaim(ctx context.Context, list []Queued) {
 	if len(list) == 0 {
 		return
 	}
 	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
 		for _, q := range list {
-			stmt, args := "UPDATE queued SET claimed = 0, claimant = '' WHERE id = ? AND claimant = ?", []any{q.ID, s.claimant}
-			if !due.IsZero() {
-				stmt, args = "UPDATE queued SET claimed = 0, claimant = '', due = ? WHERE id = ? AND claimant = ?", []any{millis(due), q.ID, s.claimant}
-			}
-			if _, err := t.exec(ctx, stmt, args...); err != nil {
+			if err := t.put(ctx, "UPDATE queued SET claimed = 0, claimant = '' WHERE id = ? AND claimant = ?", q.ID, s.claimant); err != nil {
 				return err
 			}
 		}
@@ -143,7 +154,7 @@ func (s *Store) hasten(ctx context.Context, ids []string) {
 			for _, id := range some {
 				args = append(args, id)
 			}
-			if _, err := t.exec(ctx, "UPDATE queued SET due = ? WHERE due > ? AND id IN ("+marks(len(some))+")", args...); err != nil {
+			if err := t.put(ctx, "UPDATE queued SET due = ? WHERE due > ? AND id IN ("+marks(len(some))+")", args...); err != nil {
 				return err
 			}
 		}
@@ -200,12 +211,11 @@ func (t *tx) renewSome(ctx context.Context, args []any, ours map[string]bool) er
 // freeClaims ends all claims, where it is known that nobody else works here. Who made them has been killed.
 func (s *Store) freeClaims(ctx context.Context) error {
 	return s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
-		if _, err := t.exec(ctx, `INSERT INTO message_event (message, at, what, who, detail) SELECT id, @now, 'uncertain', claimant, ? FROM queued
+		if err := t.put(ctx, `INSERT INTO message_event (message, at, what, who, detail) SELECT id, @now, 'uncertain', claimant, ? FROM queued
  WHERE claimed <> 0 AND claimant <> '' AND claimant <> ?`, mayBeTwice, s.claimant); err != nil {
 			return err
 		}
-		_, err := t.exec(ctx, "UPDATE queued SET claimed = 0, claimant = '' WHERE claimed <> 0")
-		return err
+		return t.put(ctx, "UPDATE queued SET claimed = 0, claimant = '' WHERE claimed <> 0")
 	})
 }
 
@@ -231,12 +241,16 @@ func (d *deliveries) renewed(asked []string, ours map[string]bool, since time.Ti
 	}
 }
 
-// holds says whether an attempt at a row may begin: nobody else can have it.
-func (d *deliveries) holds(id string) bool {
+// holds says whether an attempt at a row may begin: nobody else can have it. again says that somebody else may have had
+// it since it came here.
+func (d *deliveries) holds(id string) (ours, again bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := d.rows[id]
-	return c != nil && c.good(d.s.config.claim())
+	if c == nil {
+		return false, false
+	}
+	return c.good(d.s.config.claim()), c.again
 }
 
 // keep has the claims on rows renewed that are in no lane. It returns them without those that are in one after all.

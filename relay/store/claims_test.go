@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/postreeve/postreeve/relay"
 	"github.com/postreeve/postreeve/relay/store"
 	"github.com/postreeve/postreeve/verdict"
@@ -124,6 +126,71 @@ func TestStaleNode(t *testing.T) {
 	}
 	if twice > 4 {
 		t.Errorf("%d of %d were delivered twice, 4 were under way", twice, most)
+	}
+}
+
+// A row that waits on a node which was cut off, and that another node has delivered to some in the meantime, is read again
+// when it is claimed again: these do not get it twice.
+func TestClaimedAgain(t *testing.T) {
+	t.Parallel()
+	ca, cb := shared(t)
+	ca, cut := cutOff(ca)
+	a, b := open(t, ca.Quick().Claims(1500*time.Millisecond)), open(t, cb.Quick().Claims(1500*time.Millisecond))
+	var mu sync.Mutex
+	got := map[string][]string{}
+	hop := func(node string, late int) relay.NextHop {
+		return relay.NextHopFunc(func(_ context.Context, e verdict.Envelope, _ verdict.Source) ([]relay.Receipt, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			out := taken(e)
+			for i, to := range e.To {
+				if to.Address == "late@ex.net" && late != 250 {
+					out[i].Reply = &relay.Reply{Code: late, Enhanced: relay.EnhancedCode{4, 2, 2}, Text: "mailbox full"}
+					continue
+				}
+				got[to.Address] = append(got[to.Address], node)
+			}
+			return out, nil
+		})
+	}
+	old := newGated()
+	after := hop("n1", 250)
+	first := relay.NextHopFunc(func(ctx context.Context, e verdict.Envelope, body verdict.Source) ([]relay.Receipt, error) {
+		if _, err := old.hop().Deliver(ctx, e, body); err != nil {
+			return nil, err
+		}
+		return after.Deliver(ctx, e, body)
+	})
+	d := &relay.Domain{Name: "ex.net", Next: first, Mode: relay.StoreAndForward}
+	run(t, a, store.RunConfig{Directory: relay.Static{"ex.net": d}})
+	put := func(id string, to ...string) {
+		m := message(id, to...)
+		if err := errors.Join(a.RecordMessage(t.Context(), d, m, relay.Outcome{ID: m.ID}), a.Enqueue(t.Context(), d, m, m.Envelope, m)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 4 {
+		put(fmt.Sprint("q", i), fmt.Sprintf("r%d@ex.net", i))
+	}
+	await(t, "deliveries by the first", func() bool { return old.began.Load() == 4 })
+	put("waits", "once@ex.net", "late@ex.net") // behind them, with its envelope
+	cut.Store(true)
+	stop := run(t, b, store.RunConfig{Directory: relay.Static{"ex.net": {Name: "ex.net", Next: hop("n2", 452), Mode: relay.StoreAndForward}}})
+	await(t, "delivery by the other", func() bool {
+		q, err := b.QueuedMessage(t.Context(), "waits")
+		return err == nil && q.Attempts == 1 && q.Claimant == ""
+	})
+	stop()
+	cut.Store(false)
+	await(t, "order to try it now", func() bool { _, err := a.RetryQueued(t.Context(), "admin", "waits"); return err == nil })
+	await(t, "claim of the first", func() bool { q, err := b.QueuedMessage(t.Context(), "waits"); return err == nil && q.Claimant != "" })
+	close(old.gate)
+	await(t, "end", func() bool { return len(waiting(t, b)) == 0 })
+	if diff := cmp.Diff(map[string][]string{"once@ex.net": {"n2"}, "late@ex.net": {"n1"}}, map[string][]string{"once@ex.net": got["once@ex.net"], "late@ex.net": got["late@ex.net"]}); diff != "" {
+		t.Errorf("delivered by (-want +got):\n%s", diff)
+	}
+	if n := len(events(t, b, "waits", store.StateDelivered)); n != 2 {
+		t.Errorf("%d events of delivery", n)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,10 +30,33 @@ type committer struct {
 // write is one thing to be written, in a transaction with others. do may be run again, after what it did has
 // been rolled back.
 type write struct {
-	do   func(ctx context.Context, t *tx) error
-	err  chan error
-	over <-chan struct{} // the writer has given up
+	do    func(ctx context.Context, t *tx) error
+	err   chan error
+	over  <-chan struct{} // the writer has given up
+	state atomic.Int32
 }
+
+// States of a write. Only one that waits is begun or withdrawn: what was withdrawn is never made.
+const (
+	writeWaits int32 = iota
+	writeBegun
+	writeWithdrawn
+)
+
+// begin says whether the writer still waits for it: else the sender has been told 451.
+func (w *write) begin() bool {
+	select {
+	case <-w.over:
+		return false
+	default:
+		return w.state.CompareAndSwap(writeWaits, writeBegun)
+	}
+}
+
+// unwritten is the error of a write that was not made, and will not be, for certain. Of any other error that is not known.
+type unwritten struct{ error }
+
+func (u unwritten) Unwrap() error { return u.error }
 
 // commitTime is how long one transaction may take. SQLite waits half as long for another process that writes.
 const commitTime = 20 * time.Second
@@ -48,8 +72,8 @@ func newCommitter(d *db, step func(string) error, log *slog.Logger) *committer {
 	return c
 }
 
-// commit returns when the write is durable, or is known not to be. When ctx ends first the write may still
-// be made.
+// commit returns when the write is durable, or is known not to be. When ctx ends first, or the commit fails, the write may
+// still be made, unless the error is unwritten.
 func (c *committer) commit(ctx context.Context, do func(ctx context.Context, t *tx) error) error {
 	w := &write{do: do, err: make(chan error, 1), over: ctx.Done()}
 	select {
@@ -62,13 +86,16 @@ func (c *committer) commit(ctx context.Context, do func(ctx context.Context, t *
 	case <-c.quit:
 		return errClosed
 	case <-ctx.Done():
-		return fmt.Errorf("store: the database is too slow: %w", context.Cause(ctx))
+		return unwritten{tooSlow(ctx)}
 	}
 	select {
 	case err := <-w.err:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("store: the database is too slow: %w", context.Cause(ctx))
+		if w.state.CompareAndSwap(writeWaits, writeWithdrawn) {
+			return unwritten{tooSlow(ctx)}
+		}
+		return tooSlow(ctx)
 	case <-c.done:
 		select {
 		case err := <-w.err:
@@ -77,6 +104,10 @@ func (c *committer) commit(ctx context.Context, do func(ctx context.Context, t *
 			return errClosed
 		}
 	}
+}
+
+func tooSlow(ctx context.Context) error {
+	return fmt.Errorf("store: the database is too slow: %w", context.Cause(ctx))
 }
 
 // close writes what waits and stops.
@@ -133,10 +164,7 @@ func (c *committer) gather(w *write) []*write {
 func (c *committer) batch(batch []*write) {
 	live := batch[:0]
 	for _, w := range batch {
-		select {
-		case <-w.over: // nobody waits for it: the sender has been told 451
-			w.err <- context.Canceled
-		default:
+		if w.begin() {
 			live = append(live, w)
 		}
 	}
@@ -150,9 +178,15 @@ func (c *committer) batch(batch []*write) {
 		}
 		return
 	}
-	// One of them cannot be written, or waits for somebody. Rolled back, so each gets a transaction of its own.
-	bad = true
+	// One of them cannot be written, or waits for somebody. Rolled back, so each gets a transaction of its own, if it is
+	// still wanted: that takes its time.
 	for _, w := range live {
+		w.state.Store(writeWaits)
+	}
+	for _, w := range live {
+		if !w.begin() {
+			continue
+		}
 		if err == nil || bad {
 			err, bad = c.attempt([]*write{w}, c.limit/4)
 		}
@@ -170,28 +204,32 @@ func (c *committer) attempt(batch []*write, limit time.Duration) (err error, bad
 	return err, bad
 }
 
-// transaction makes all writes or none. bad says that one of them failed, and not the commit.
+// transaction makes all writes or none. bad says that one of them failed, and not the commit. Until the commit is tried the
+// error is unwritten.
 func (c *committer) transaction(ctx context.Context, batch []*write) (err error, bad bool) {
 	if err := c.step("tx.begin"); err != nil {
-		return err, false
+		return unwritten{err}, false
 	}
-	t, err := c.db.begin(ctx)
+	t, err := c.db.beginBy(ctx, beginHasty)
 	if err != nil {
-		return fmt.Errorf("store: begin: %w", err), false
+		return unwritten{fmt.Errorf("store: begin: %w", err)}, false
 	}
-	defer t.Rollback()
+	defer t.rollback(ctx)
 	for _, w := range batch {
 		if err := c.step("tx.write"); err != nil {
-			return err, true
+			return unwritten{err}, true
 		}
 		if err := w.do(ctx, t); err != nil {
-			return err, true
+			return unwritten{err}, true
 		}
+	}
+	if err := t.send(ctx); err != nil { // before the commit: it is one of the writes that failed
+		return unwritten{err}, true
 	}
 	if err := c.step("tx.commit"); err != nil {
 		return err, false
 	}
-	if err := t.Commit(); err != nil {
+	if err := t.commit(ctx); err != nil {
 		return fmt.Errorf("store: commit: %w", err), false
 	}
 	return c.step("tx.committed"), false

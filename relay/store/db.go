@@ -143,36 +143,6 @@ func (d *db) translate(query string) string {
 	return b.String()
 }
 
-// tx is a transaction that writes.
-type tx struct {
-	*sql.Tx
-	db *db
-}
-
-func (d *db) begin(ctx context.Context) (*tx, error) {
-	t, err := d.write.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	return &tx{t, d}, nil
-}
-
-// exec runs a statement. Those that hot names are parsed once.
-func (t *tx) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if s := t.db.hot[query]; s != nil {
-		return t.StmtContext(ctx, s).ExecContext(ctx, args...)
-	}
-	return t.ExecContext(ctx, t.db.bind(query), args...)
-}
-
-func (t *tx) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return t.QueryContext(ctx, t.db.bind(query), args...)
-}
-
-func (t *tx) queryRow(ctx context.Context, query string, args ...any) *sql.Row {
-	return t.QueryRowContext(ctx, t.db.bind(query), args...)
-}
-
 // prepare makes statements hot. SQLite parses each statement anew otherwise; pgx remembers them by itself.
 func (d *db) prepare(ctx context.Context, queries ...string) error {
 	if d.pool != nil {

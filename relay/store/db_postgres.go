@@ -20,6 +20,11 @@ import (
 // pingTime is how long a connection that has been idle may take to show that it is alive.
 const pingTime = 5 * time.Second
 
+// beginHasty begins a transaction that waits only for a short time for what somebody else has locked: all that this node
+// writes waits with it. Other nodes take milliseconds, and whoever takes longer, like a person at a prompt, must not stop
+// the mail. Where a time is set, in the URL or for the role, it is that.
+const beginHasty = `BEGIN; SELECT set_config('lock_timeout', '2s', true) WHERE current_setting('lock_timeout') = '0'`
+
 // openPostgres opens a PostgreSQL. What the URL says of the pool, of time and of keepalives stays as it is, in the
 // words of libpq and pgxpool; and where it names several servers and not which of them is wanted
 // (target_session_attrs), it is the one that can be written.

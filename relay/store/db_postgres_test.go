@@ -23,6 +23,7 @@ import (
 type freezer struct {
 	to    string
 	era   atomic.Int64
+	mute  atomic.Bool // what the server says is lost, and what it is told is not
 	mu    sync.Mutex
 	conns []net.Conn
 }
@@ -56,8 +57,8 @@ func freezing(t *testing.T, rawURL string) (string, *freezer) {
 			f.conns = append(f.conns, c, s)
 			f.mu.Unlock()
 			era := f.era.Load()
-			wg.Go(func() { f.pipe(s, c, era) })
-			wg.Go(func() { f.pipe(c, s, era) })
+			wg.Go(func() { f.pipe(s, c, era, false) })
+			wg.Go(func() { f.pipe(c, s, era, true) })
 		}
 	})
 	t.Cleanup(func() {
@@ -77,12 +78,12 @@ func (f *freezer) thaw() {
 	}
 }
 
-func (f *freezer) pipe(dst, src net.Conn, era int64) {
+func (f *freezer) pipe(dst, src net.Conn, era int64, answers bool) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := src.Read(buf)
 		frozen := f.era.Load() != era
-		if n > 0 && !frozen {
+		if n > 0 && !frozen && !(answers && f.mute.Load()) {
 			_, _ = dst.Write(buf[:n])
 		}
 		if err != nil {

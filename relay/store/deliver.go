@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,7 +36,7 @@ func (s *Store) attempt(ctx context.Context, q Queued) result {
 		s.setAside(ctx, q, err)
 		return useless
 	case err != nil:
-		return s.failed(ctx, q, err)
+		return s.unread(ctx, q, err)
 	}
 	e := q.envelope
 	e.To = make([]verdict.Recipient, len(open))
@@ -44,18 +45,34 @@ func (s *Store) attempt(ctx context.Context, q Queued) result {
 	}
 	watched := &watchedSource{Source: body}
 	receipts, err := s.send(dctx, q, e, watched)
-	if why := watched.damage(); why != nil { // the hop was not told the end, so it has nothing
-		s.setAside(ctx, q, why)
-		return useless
+	unread := watched.trouble()
+	if !reached(receipts, err) {
+		switch {
+		case errors.Is(err, errNoHop):
+			return s.failed(ctx, q, err)
+		case errors.Is(unread, ErrDamaged):
+			s.setAside(ctx, q, unread)
+			return useless
+		case ctx.Err() != nil && err != nil:
+			return s.letGo(ctx, q)
+		case unread != nil: // whatever the hop said, it was not about the message
+			return s.unread(ctx, q, unread)
+		}
 	}
-	if ctx.Err() != nil && err != nil {
-		s.unclaim(context.WithoutCancel(ctx), []Queued{q}, time.Time{}) // we stop; nobody's fault
-		return useless
+	if unread != nil || ctx.Err() != nil { // for whoever was not reached that was no attempt
+		q.last = false
 	}
 	if err == nil && len(receipts) != len(e.To) {
 		err = fmt.Errorf("the next hop gave %d receipts for %d recipients", len(receipts), len(e.To))
 	}
 	return s.settleQueued(ctx, q, open, receipts, err)
+}
+
+// reached says whether the hop has the message for somebody, or may have it.
+func reached(receipts []relay.Receipt, err error) bool {
+	return errors.Is(err, relay.ErrUncertain) || slices.ContainsFunc(receipts, func(r relay.Receipt) bool {
+		return r.Accepted() || r.Reply != nil && errors.Is(r.Reply, relay.ErrUncertain)
+	})
 }
 
 // giveUp is attempt without one, for what is too old. It says whether that is done.
@@ -69,10 +86,11 @@ func (s *Store) giveUp(ctx context.Context, q Queued) bool {
 // whole reads all of a row that this node has claimed, and returns which of its recipients wait. The result is went if
 // there is something to do.
 func (s *Store) whole(ctx context.Context, q Queued) (Queued, []int, result) {
-	if !s.deliveries.holds(q.ID) {
+	ours, again := s.deliveries.holds(q.ID)
+	if !ours {
 		return q, nil, useless // somebody else may be at it
 	}
-	fresh := len(q.envelope.To) > 0
+	fresh := len(q.envelope.To) > 0 && !again // else somebody else may have been at it
 	if !fresh {
 		full, err := s.QueuedMessage(ctx, q.ID)
 		switch {
@@ -101,20 +119,31 @@ func (s *Store) whole(ctx context.Context, q Queued) (Queued, []int, result) {
 	return q, open, went
 }
 
-// errPanic is the cause of a failure of a message, where the hop cannot be blamed for it.
-var errPanic = errors.New("panic in the next hop")
+var (
+	// errPanic is the cause of a failure of a message, where the hop cannot be blamed for it.
+	errPanic = errors.New("panic in the next hop")
+	// errNoHop is the cause where it cannot be found out today where a destination is. That is trouble of our own.
+	errNoHop = errors.New("where the mail of its domain goes is not known now")
+)
 
 // send gives a message to the hop of its destination. A panic there is a failure of this message, and ends nothing else.
 func (s *Store) send(ctx context.Context, q Queued, e verdict.Envelope, body verdict.Source) (receipts []relay.Receipt, err error) {
+	var hop relay.NextHop
 	defer func() {
-		if p := recover(); p != nil {
+		p := recover()
+		switch {
+		case p == nil:
+			return
+		case hop == nil:
+			s.config.Log.Error("panic in the directory of domains", "id", q.ID, "domain", q.Domain, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			receipts, err = nil, fmt.Errorf("%w: panic: %v", errNoHop, p)
+		default:
 			s.config.Log.Error("panic in the next hop", "id", q.ID, "domain", q.Domain, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			receipts, err = nil, &relay.Reply{Code: 451, Enhanced: relay.EnhancedCode{4, 3, 0}, Text: "temporary problem",
 				Err: fmt.Errorf("%w: %w: %v", errPanic, relay.ErrUncertain, p)}
 		}
 	}()
-	hop, err := s.hop(ctx, q.Domain)
-	if err != nil {
+	if hop, err = s.hop(ctx, q.Domain); err != nil {
 		return nil, err
 	}
 	return hop.Deliver(ctx, e, body)
@@ -128,7 +157,8 @@ func (s *Store) body(ctx context.Context, q Queued) (verdict.Source, error) {
 	return s.bodies.Get(ctx, q.body)
 }
 
-// hop finds where a destination is today.
+// hop finds where a destination is today. One that is known to have no way is as one that is away, and its mail ends
+// in time; the error is errNoHop where that is not known.
 func (s *Store) hop(ctx context.Context, domain string) (relay.NextHop, error) {
 	dir, bounces := s.deliveries.hops()
 	if isBounce(domain) {
@@ -138,55 +168,95 @@ func (s *Store) hop(ctx context.Context, domain string) (relay.NextHop, error) {
 		return bounces, nil
 	}
 	if dir == nil {
-		return nil, errors.New("the store does not run")
+		return nil, fmt.Errorf("%w: the store does not run", errNoHop)
 	}
 	d, err := dir.Lookup(ctx, domain)
-	if err != nil {
+	switch {
+	case errors.Is(err, relay.ErrUnknownDomain) || errors.Is(err, relay.ErrUnverified):
 		return nil, err
-	}
-	if d == nil || d.Next == nil {
-		return nil, errors.New("the domain has no next hop")
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errNoHop, err)
+	case d == nil || d.Next == nil:
+		return nil, fmt.Errorf("%w: the domain has no next hop", errNoHop)
 	}
 	return d.Next, nil
 }
 
 var errExpired = &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 4, 7}, Text: "the message could not be delivered in time"}
 
-// failed puts a row back for later, for reasons of our own.
+// failed puts a row back for later, for reasons of our own. It may be this one alone, so it waits longer each time and
+// others go before it.
 func (s *Store) failed(ctx context.Context, q Queued, why error) result {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return s.letGo(ctx, q)
+	}
 	s.config.Log.Error("a queued message cannot be delivered now", "id", q.ID, "error", why)
-	s.unclaim(context.WithoutCancel(ctx), []Queued{q}, time.Now().Add(retryAfter(q.Attempts+1)))
+	err := s.committer.commit(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error {
+		return t.put(ctx, retryQueued, millis(time.Now().Add(retryAfter(q.Attempts+1))), text(why.Error(), 512), q.ID, s.claimant)
+	})
+	if err != nil {
+		s.config.Log.Warn("a claim was not given back and will end by itself", "id", q.ID, "error", err)
+	}
 	return broken
+}
+
+// asideAfter is how long after its time a message is still tried whose body cannot be read.
+const asideAfter = 24 * time.Hour
+
+// unread puts a row back whose body cannot be read now. One that is never given up, since nobody has seen it, would be
+// tried for ever: somebody has to look.
+func (s *Store) unread(ctx context.Context, q Queued, why error) result {
+	if q.last && time.Since(q.ends) > asideAfter {
+		s.setAside(ctx, q, why)
+		return useless
+	}
+	return s.failed(ctx, q, why)
+}
+
+// letGo puts a row back as it was: we stop, which is nobody's fault.
+func (s *Store) letGo(ctx context.Context, q Queued) result {
+	s.unclaim(context.WithoutCancel(ctx), []Queued{q})
+	return useless
 }
 
 // setAside keeps a row that cannot be delivered as it is, and that nobody must delete, out of the way.
 func (s *Store) setAside(ctx context.Context, q Queued, why error) {
 	s.config.Log.Error("a queued message cannot be read and was set aside: see queue show", "id", q.ID, "error", why)
 	err := s.committer.commit(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error {
-		_, err := t.exec(ctx, "UPDATE queued SET state = 'aside', claimed = 0, claimant = '', last = ? WHERE id = ? AND claimant = ?", text(why.Error(), 512), q.ID, s.claimant)
-		return err
+		return t.put(ctx, "UPDATE queued SET state = 'aside', claimed = 0, claimant = '', last = ? WHERE id = ? AND claimant = ?", text(why.Error(), 512), q.ID, s.claimant)
 	})
 	if err != nil {
 		s.config.Log.Error("a queued message cannot be set aside", "id", q.ID, "error", err)
 	}
 }
 
-// watchedSource notices that a body is damaged while it is being sent.
+// watchedSource notices that a body cannot be read while it is being sent, or is damaged.
 type watchedSource struct {
 	verdict.Source
 	mu  sync.Mutex
 	why error
 }
 
-func (w *watchedSource) damage() error {
+// trouble is what was wrong, and nil if nothing was.
+func (w *watchedSource) trouble() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.why
 }
 
+// note takes note of an error. Damage stays, and the rest may pass.
+func (w *watchedSource) note(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.why == nil || errors.Is(err, ErrDamaged) {
+		w.why = err
+	}
+}
+
 func (w *watchedSource) Open() (io.ReadCloser, error) {
 	r, err := w.Source.Open()
 	if err != nil {
+		w.note(err)
 		return nil, err
 	}
 	return watchedReader{r, w}, nil
@@ -199,10 +269,8 @@ type watchedReader struct {
 
 func (r watchedReader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
-	if errors.Is(err, ErrDamaged) {
-		r.w.mu.Lock()
-		r.w.why = err
-		r.w.mu.Unlock()
+	if err != nil && err != io.EOF {
+		r.w.note(err)
 	}
 	return n, err
 }

@@ -139,6 +139,9 @@ func (s *Store) digestStep(ctx context.Context, d Digest, rec *Record, state *di
 		return nil
 	})
 	if err != nil {
+		for _, n := range notices {
+			s.discard(ctx, n.body, err)
+		}
 		return false, err
 	}
 	rec.Revision++

@@ -15,7 +15,8 @@
 // rows of a node go through one committer: what waits is committed in one transaction, so that durability
 // is paid for once a batch and not once a message. Hold, Enqueue and RecordMessage return when their batch is
 // committed. A crash in between leaves a body that no row names, which is swept away later, and a
-// sender that was not told 250.
+// sender that was not told 250. The body of a row that could not be written goes at once, if it is certain that
+// the row is not there and will not come.
 //
 // # Where the bodies are
 //
@@ -32,11 +33,13 @@
 // twice, which an event of the message says.
 //
 // Notices to senders have destinations of their own, "(bounces) DOMAIN". What a hop refuses for its content is told only to
-// senders who were vouched for when the message came, since others would get what they never sent; the rest is held.
+// senders who were vouched for when the message came, since others would hear of what they never sent; the rest is held.
+// That a message is late is told to nobody else either.
 //
 // # When something is broken
 //
 // A store that cannot write returns errors, and the relay answers 451: the sender keeps the message. Rows and
 // bodies that cannot be read are set aside and reported, see Store.Check; they stop nothing else and are never
-// deleted.
+// deleted. What is not sent since its body cannot be read today, or since the Directory does not say where it goes, waits
+// however old it is: nothing is given up that was not tried.
 package store

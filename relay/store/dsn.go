@@ -72,12 +72,14 @@ func (s *Store) bounce(ctx context.Context, q Queued, dead []failure, now time.T
 		"Your message could not be delivered to the recipients below. It will not be tried again.")
 }
 
-// delayNotice makes the notice that a message is late.
+// delayNotice makes the notice that a message is late. Nil if there is nobody to tell, as for bounce, and where nobody
+// vouched for the sender: while a hop is away spam waits too, and who it names as its sender has not sent it. Such a
+// notice may always be left out, also where NOTIFY asks for it (RFC 3461 section 4.1).
 func (s *Store) delayNotice(ctx context.Context, q Queued, late []failure, now time.Time) *notice {
 	late = slices.DeleteFunc(slices.Clone(late), func(f failure) bool {
 		return len(f.to.Notify) > 0 && !slices.ContainsFunc(f.to.Notify, func(n string) bool { return strings.EqualFold(n, "DELAY") })
 	})
-	if len(late) == 0 || q.envelope.From == "" {
+	if len(late) == 0 || q.envelope.From == "" || !q.vouched {
 		return nil
 	}
 	return s.notice(ctx, q, late, now, "delayed", "Delayed mail (still being retried)",
@@ -151,8 +153,7 @@ func (n *notice) insert(ctx context.Context, t *tx) error {
 	} else if made, err := res.RowsAffected(); err != nil || made == 0 {
 		return err
 	}
-	_, err := t.exec(ctx, insertQueuedRecipient, n.id, 0, text(n.envelope.To[0].Address, 512), millis(n.at))
-	return err
+	return t.put(ctx, insertQueuedRecipient, n.id, 0, text(n.envelope.To[0].Address, 512), millis(n.at))
 }
 
 // postmaster is who notices come from.

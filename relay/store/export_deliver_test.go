@@ -13,6 +13,17 @@ func (s *Store) JumpClocks(here, database time.Duration) {
 // DeliveryTime bounds an attempt. It is called before Run.
 func (s *Store) DeliveryTime(d time.Duration) { s.deliveries.limit = d }
 
+// StopTime is how long deliveries under way may take after the end. It is called before Run.
+func (s *Store) StopTime(d time.Duration) { s.deliveries.grace = d }
+
+// DeleteTime bounds the deletion of a body.
+func (s *Store) DeleteTime(limit time.Duration) {
+	d := &s.deliveries.deleter
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.limit = limit
+}
+
 // WrapBodies puts something around what keeps the bodies. It is called before Run.
 func (s *Store) WrapBodies(wrap func(Bodies) Bodies) { s.bodies = wrap(s.bodies) }
 

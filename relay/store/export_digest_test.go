@@ -79,16 +79,16 @@ func MigrateTo(ctx context.Context, url string, schema int) error {
 	if err != nil {
 		return err
 	}
-	defer t.Rollback()
+	defer t.rollback(ctx)
 	script := "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);\n"
 	for _, m := range migrations[:schema] {
 		script += m
 	}
 	script += fmt.Sprintf("\nINSERT INTO meta (name, value) VALUES ('schema', '%d');\n", schema)
 	for stmt := range statements(script) {
-		if _, err := t.ExecContext(ctx, stmt); err != nil {
+		if _, err := t.exec(ctx, stmt); err != nil {
 			return err
 		}
 	}
-	return t.Commit()
+	return t.commit(ctx)
 }

@@ -28,8 +28,10 @@ type deliveries struct {
 	work    sync.WaitGroup
 	ctx     context.Context
 
-	clock clock
-	limit time.Duration // of one delivery, for tests; 0 means deliveryTime
+	deleter deleter
+	clock   clock
+	limit   time.Duration // of one delivery, for tests; 0 means deliveryTime
+	grace   time.Duration // after the end of Run, for tests; 0 means stopTime
 }
 
 // lane is one destination. Its messages go out oldest first, a few at a time: one more with each success, one
@@ -38,6 +40,7 @@ type deliveries struct {
 // A message at which the hop breaks down looks like a hop that is away. So from its second attempt on the message
 // that found the hop away is put off, and another one finds out whether it is back. When it is, those that were put
 // off are innocent, mostly: they are due at once, and the oldest goes first. If one is accused again it stays put off.
+// So it goes with a message at which we ourselves break down, for its body may be the reason, from the first attempt on.
 type lane struct {
 	name      string
 	notices   bool // ours
@@ -78,6 +81,7 @@ func (d *deliveries) start(ctx context.Context, c RunConfig) {
 	defer d.mu.Unlock()
 	d.running, d.ctx, d.dir, d.bounces = true, ctx, c.Directory, c.Bounces
 	d.lanes, d.rows, d.have, d.copied = make(map[string]*lane), make(map[string]*claimed), 0, 0
+	d.deleter.start(ctx, d.s)
 }
 
 // stop waits for deliveries under way, and lets go of the rest.
@@ -89,8 +93,9 @@ func (d *deliveries) stop() {
 		rest = append(rest, d.empty(l)...)
 	}
 	d.mu.Unlock()
-	d.s.unclaim(context.WithoutCancel(d.ctx), rest, time.Time{})
+	d.s.unclaim(context.WithoutCancel(d.ctx), rest)
 	d.work.Wait()
+	d.deleter.stop()
 }
 
 // reserve makes room for a row that is about to be written as claimed by this node, and for a copy of its body, which
@@ -133,7 +138,7 @@ func (d *deliveries) add(q Queued) {
 		d.leave(q)
 		ctx := context.WithoutCancel(d.ctx)
 		d.mu.Unlock()
-		d.s.unclaim(ctx, []Queued{q}, time.Time{})
+		d.s.unclaim(ctx, []Queued{q})
 		return
 	}
 	l.waiting = append(l.waiting, q)
@@ -248,7 +253,7 @@ func (d *deliveries) done(l *lane, q Queued, r result) {
 		rest = append(rest, q)
 	}
 	delete(d.rows, q.ID)
-	if r == away && putOff(q) {
+	if r == away && putOff(q) || r == broken {
 		l.accuse(q.ID)
 	}
 	back := r == went && l.failures > 0
@@ -285,7 +290,7 @@ func (d *deliveries) done(l *lane, q Queued, r result) {
 	d.readmit()
 	d.mu.Unlock()
 	ctx := context.WithoutCancel(d.ctx)
-	d.s.unclaim(ctx, rest, time.Time{})
+	d.s.unclaim(ctx, rest)
 	d.s.hasten(ctx, hasten)
 	switch {
 	case failed:
@@ -366,7 +371,7 @@ func (d *deliveries) feed(ctx context.Context, domain string) (until time.Time, 
 	})
 	if !d.running || time.Now().Before(l.pause) {
 		d.mu.Unlock()
-		d.s.unclaim(context.WithoutCancel(ctx), rows, time.Time{})
+		d.s.unclaim(context.WithoutCancel(ctx), rows)
 		return time.Time{}, err
 	}
 	if err == nil && len(rows) < room {

@@ -135,8 +135,7 @@ func (s *Store) RecordMessage(ctx context.Context, d *relay.Domain, m *verdict.M
 		args[3] = d.Tenant
 	}
 	return s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
-		_, err := t.exec(ctx, insertMessage, args...)
-		return err
+		return t.put(ctx, insertMessage, args...)
 	})
 }
 

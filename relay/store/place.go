@@ -35,7 +35,7 @@ func (s *Store) openMark(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer t.Rollback()
+	defer t.rollback(ctx)
 	var secret string // nodes that start together do this one after the other
 	if err := t.queryRow(ctx, "SELECT value FROM meta WHERE name = 'secret'"+s.db.lock()).Scan(&secret); err != nil {
 		return err
@@ -70,10 +70,10 @@ func (s *Store) openMark(ctx context.Context) error {
 	if id == known {
 		return nil
 	}
-	if _, err := t.exec(ctx, "INSERT INTO meta (name, value) VALUES ('bodies', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", id); err != nil {
+	if err := t.put(ctx, "INSERT INTO meta (name, value) VALUES ('bodies', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", id); err != nil {
 		return err
 	}
-	return t.Commit()
+	return t.commit(ctx)
 }
 
 const selectPlace = "SELECT value FROM meta WHERE name = 'bodies'"

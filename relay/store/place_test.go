@@ -298,3 +298,47 @@ func TestPlaceExchanged(t *testing.T) {
 		}
 	}
 }
+
+// The same while a body is being written: whatever was done of it by then, nobody is told that it is kept.
+func TestPlaceExchangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"body.mkdir", "body.create", "body.write", "body.sync", "body.dirsync"} {
+		for _, how := range []string{"the same", "another", "none"} {
+			t.Run(at+"/"+how, func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				bodies, old := filepath.Join(dir, "bodies"), filepath.Join(dir, "old")
+				var armed atomic.Bool
+				s := open(t, store.Config{Dir: dir, Step: func(name string) error {
+					if name != at || !armed.CompareAndSwap(true, false) {
+						return nil
+					}
+					err := os.Rename(bodies, old)
+					switch how {
+					case "the same":
+						err = errors.Join(err, os.CopyFS(bodies, os.DirFS(old)))
+					case "another":
+						err = errors.Join(err, os.Mkdir(bodies, 0o700))
+					}
+					return err
+				}})
+				d := &relay.Domain{Name: "ex.net"}
+				armed.Store(true)
+				if _, err := s.Hold(t.Context(), d, message("m1", "b@ex.net"), nil); err == nil {
+					_, err := s.HeldBody(t.Context(), "m1")
+					t.Errorf("held, and its body is in the old place: %v", err)
+				}
+				if left, err := filepath.Glob(filepath.Join(old, "*", "*", "*")); err != nil || len(left) != 0 {
+					t.Errorf("left in the old place: %v, %v", left, err)
+				}
+				_, err := s.Hold(t.Context(), d, message("m2", "b@ex.net"), nil)
+				if (err == nil) != (how == "the same") {
+					t.Errorf("afterwards: %v", err)
+				}
+				if how == "the same" && read(t, func() (verdict.Source, error) { return s.HeldBody(t.Context(), "m2") }) != mail {
+					t.Error("m2 is lost")
+				}
+			})
+		}
+	}
+}

@@ -84,18 +84,19 @@ func (s *Store) Hold(ctx context.Context, d *relay.Domain, m *verdict.Message, r
 		m.Size(), class.String(), packEnvelope(m.Envelope), client, packReport(r, m), key,
 	}
 	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
-		if _, err := t.exec(ctx, insertHeld, args...); err != nil {
+		if err := t.put(ctx, insertHeld, args...); err != nil {
 			return err
 		}
 		for i, to := range m.Envelope.Addresses() {
-			if _, err := t.exec(ctx, insertHeldRecipient, m.ID, i, address(to), millis(now)); err != nil {
+			if err := t.put(ctx, insertHeldRecipient, m.ID, i, address(to), millis(now)); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return "", fmt.Errorf("store: quarantine: %w", err) // the body stays: whether the row is there is not known
+		s.discard(ctx, key, err)
+		return "", fmt.Errorf("store: quarantine: %w", err)
 	}
 	return m.ID, nil
 }

@@ -163,10 +163,10 @@ func (s *Store) DeleteHeld(ctx context.Context, id, who string) error {
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return firstError(err, fmt.Errorf("store: held message %s is deleted already, or is being released", id))
 		}
-		if _, err := t.exec(ctx, "UPDATE held_recipient SET state = 'deleted', at = ? WHERE held = ? AND state = 'held'", millis(time.Now()), id); err != nil {
+		if err := t.put(ctx, "UPDATE held_recipient SET state = 'deleted', at = ? WHERE held = ? AND state = 'held'", millis(time.Now()), id); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, insertEvent, id, millis(time.Now()), StateDeleted, text(who, 256), "from the quarantine"); err != nil {
+		if err := t.put(ctx, insertEvent, id, millis(time.Now()), StateDeleted, text(who, 256), "from the quarantine"); err != nil {
 			return err
 		}
 		return t.audit(ctx, who, "quarantine.delete", id, h.MailFrom+" "+h.Subject)

@@ -115,9 +115,25 @@ func (s *Store) enqueue(ctx context.Context, q Queued, body verdict.Source, now 
 		s.wake(q.Domain, q.Due)
 	}
 	if err != nil {
+		s.discard(ctx, q.body, err)
 		return fmt.Errorf("store: queue: %w", err)
 	}
 	return nil
+}
+
+// discardTime is how long a sender waits, who is told 451, for the deletion of what was not kept.
+const discardTime = 3 * time.Second
+
+// discard deletes the body of a row that was not written because of err. Where the row may be there, or may come, the
+// body stays: it is swept, unless a row names it then. Senders try again, each time with another body, so that a database
+// that is away for hours would fill the disk otherwise.
+func (s *Store) discard(ctx context.Context, key string, err error) {
+	if _, certain := errors.AsType[unwritten](err); !certain {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTime)
+	defer cancel()
+	s.deleteBody(ctx, key)
 }
 
 // bytesOf reads a small body. What cannot be read, though it was just now, is nil.
@@ -137,11 +153,11 @@ func (q *Queued) row() []any {
 }
 
 func (t *tx) insertQueued(ctx context.Context, stmt string, args []any, id string, to []string, now time.Time) error {
-	if _, err := t.exec(ctx, stmt, args...); err != nil {
+	if err := t.put(ctx, stmt, args...); err != nil {
 		return err
 	}
 	for i, a := range to {
-		if _, err := t.exec(ctx, insertQueuedRecipient, id, i, text(a, 512), millis(now)); err != nil {
+		if err := t.put(ctx, insertQueuedRecipient, id, i, text(a, 512), millis(now)); err != nil {
 			return err
 		}
 	}
@@ -150,7 +166,7 @@ func (t *tx) insertQueued(ctx context.Context, stmt string, args []any, id strin
 
 const queuedColumns = `id, at, expires, domain, mail_from, size, attempts, due, claimed, claimant, warned, state, last`
 
-// QueuedMessages lists what waits, oldest first, without recipients.
+// QueuedMessages lists what waits, oldest first, without recipients. Of a row that cannot be read it is what can be.
 func (s *Store) QueuedMessages(ctx context.Context, f Filter) ([]Queued, error) {
 	var w where
 	if f.Domain != "" {
@@ -179,7 +195,7 @@ func (s *Store) QueuedMessages(ctx context.Context, f Filter) ([]Queued, error) 
 	var out []Queued
 	for rows.Next() {
 		q, err := scanQueued(rows.Scan)
-		if err != nil {
+		if err != nil && !errors.Is(err, errOdd) {
 			return nil, err
 		}
 		out = append(out, q)
@@ -187,23 +203,44 @@ func (s *Store) QueuedMessages(ctx context.Context, f Filter) ([]Queued, error) 
 	return out, rows.Err()
 }
 
+// scanQueued reads queuedColumns. With errOdd the rest of the row was read all the same.
 func scanQueued(scan func(dst ...any) error) (Queued, error) {
 	var q Queued
-	var at, expires, due, claimed int64
-	var warned int
-	err := scan(&q.ID, &at, &expires, &q.Domain, &q.MailFrom, &q.Size, &q.Attempts, &due, &claimed, &q.Claimant, &warned, &q.State, &q.Last)
-	q.At, q.Expires, q.Due, q.Claimed, q.Warned = fromMillis(at), fromMillis(expires), fromMillis(due), fromMillis(claimed), warned != 0
+	var at, expires, size, attempts, due, claimed, warned number
+	err := scan(&q.ID, &at, &expires, &q.Domain, &q.MailFrom, &size, &attempts, &due, &claimed, &q.Claimant, &warned, &q.State, &q.Last)
+	q.At, q.Expires, q.Due, q.Claimed = fromMillis(at.n), fromMillis(expires.n), fromMillis(due.n), fromMillis(claimed.n)
+	q.Size, q.Attempts, q.Warned = size.n, int(attempts.n), warned.n != 0
+	if err == nil && (at.odd || expires.odd || size.odd || attempts.odd || due.odd || warned.odd) { // claimed is written anew by whoever claims it
+		err = errOdd
+	}
 	return q, err
+}
+
+// errOdd is about a row with something else where a number belongs.
+var errOdd = errors.New("a column of its row has no number where there must be one")
+
+// number is a column that has numbers, mostly: SQLite takes anything everywhere.
+type number struct {
+	n    int64
+	odd  bool // it is none; n is 0
+	null bool
+}
+
+// Scan takes what the database has, and never fails.
+func (n *number) Scan(v any) error {
+	i, ok := v.(int64)
+	*n = number{i, !ok, v == nil}
+	return nil
 }
 
 // QueuedMessage returns one queued message with its recipients. Its bytes: see QueuedBody.
 func (s *Store) QueuedMessage(ctx context.Context, id string) (Queued, error) {
 	var envelope, body string
-	q, err := scanQueued(func(dst ...any) error {
+	q, odd := scanQueued(func(dst ...any) error {
 		return s.db.queryRow(ctx, "SELECT "+queuedColumns+", envelope, body FROM queued WHERE id = ?", id).Scan(append(dst, &envelope, &body)...)
 	})
-	if err != nil {
-		return q, notFound(err, "queued message", id)
+	if odd != nil && !errors.Is(odd, errOdd) {
+		return q, notFound(odd, "queued message", id)
 	}
 	q.body = body
 	rows, err := s.db.query(ctx, "SELECT address, state, at, detail FROM queued_recipient WHERE queued = ? ORDER BY n", id)
@@ -213,11 +250,11 @@ func (s *Store) QueuedMessage(ctx context.Context, id string) (Queued, error) {
 	defer rows.Close()
 	for rows.Next() {
 		var r QueuedRecipient
-		var at int64
+		var at number
 		if err := rows.Scan(&r.Address, &r.State, &at, &r.Detail); err != nil {
 			return q, err
 		}
-		r.At = fromMillis(at)
+		r.At = fromMillis(at.n)
 		q.Recipients = append(q.Recipients, r)
 	}
 	if err := rows.Err(); err != nil {
@@ -228,7 +265,7 @@ func (s *Store) QueuedMessage(ctx context.Context, id string) (Queued, error) {
 	if err == nil && len(q.envelope.To) != len(q.Recipients) {
 		err = errors.New("its recipients are not those of its envelope")
 	}
-	if err != nil {
+	if err = firstError(odd, err); err != nil {
 		return q, fmt.Errorf("store: queued message %s: %w: %w", id, errUnreadable, err)
 	}
 	return q, nil
@@ -320,12 +357,12 @@ func (s *Store) DropQueued(ctx context.Context, id, who string) error {
 		}
 		for _, r := range q.Recipients {
 			if r.State == StateWaiting || r.State == StateRefused {
-				if _, err := t.exec(ctx, insertEvent, id, now, StateDropped, text(who, 256), r.Address); err != nil {
+				if err := t.put(ctx, insertEvent, id, now, StateDropped, text(who, 256), r.Address); err != nil {
 					return err
 				}
 			}
 		}
-		if _, err := t.exec(ctx, deleteQueuedRecipients, id); err != nil {
+		if err := t.put(ctx, deleteQueuedRecipients, id); err != nil {
 			return err
 		}
 		return t.audit(ctx, who, "queue.drop", id, q.MailFrom)
@@ -341,11 +378,13 @@ const (
 	deleteQueuedRecipients = "DELETE FROM queued_recipient WHERE queued = ?"
 )
 
-// deleteBody deletes what no row names any more. What remains is swept.
+// deleteBody deletes what no row names any more, in a short time: see deleter. What remains is swept.
 func (s *Store) deleteBody(ctx context.Context, key string) {
 	if key == "" {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.deliveries.deleter.most())
+	defer cancel()
 	if err := s.bodies.Delete(ctx, key); err != nil {
 		s.config.Log.Warn("a body was not deleted and will be swept", "body", key, "error", err)
 	}

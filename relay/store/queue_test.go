@@ -197,7 +197,7 @@ func TestPerRecipient(t *testing.T) {
 	})
 }
 
-// What is late is told once, and what is too late comes back.
+// What is late is told once, to senders who were vouched for, and what is too late comes back.
 func TestWarnAndExpire(t *testing.T) {
 	everywhere(t, func(t *testing.T, c store.Config) {
 		c.WarnAfter = time.Millisecond
@@ -206,9 +206,13 @@ func TestWarnAndExpire(t *testing.T) {
 		n := &notices{mail: map[string][]string{}}
 		d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 		run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}, Bounces: n})
-		for id, from := range map[string]string{"m1": "a@ex.org", "m2": ""} {
+		for id, from := range map[string]string{"m1": "a@ex.org", "m2": "", "m3": "victim@ex.com", "m4": "other@ex.com"} {
 			m := message(id, "b@ex.net")
 			m.Envelope.From = from
+			m.Auth.SPF = verdict.SPFResult{Result: verdict.Pass, Domain: "ex.org", Identity: "mailfrom"}
+			if id == "m4" { // it is not the sender who asks
+				m.Envelope.To[0].Notify = []string{"DELAY", "FAILURE"}
+			}
 			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
 				t.Fatal(err)
 			}
@@ -219,8 +223,10 @@ func TestWarnAndExpire(t *testing.T) {
 			}
 			return len(n.to("a@ex.org")) > 0
 		})
-		if err := s.SweepQueue(t.Context()); err != nil {
-			t.Fatal(err)
+		for range 2 {
+			if err := s.SweepQueue(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := s.Exec(t.Context(), "UPDATE queued SET expires = 1"); err != nil {
 			t.Fatal(err)
@@ -232,8 +238,13 @@ func TestWarnAndExpire(t *testing.T) {
 			return len(n.to("a@ex.org")) > 1 && len(waiting(t, s)) == 0
 		})
 		got := n.to("a@ex.org")
-		if len(got) != 2 || len(n.mail) != 1 {
+		if len(got) != 2 || len(n.mail) != 3 {
 			t.Fatalf("%d notices, to %v", len(got), slices.Collect(maps.Keys(n.mail)))
+		}
+		for _, a := range []string{"victim@ex.com", "other@ex.com"} {
+			if got := n.to(a); len(got) != 1 || !strings.Contains(got[0], "Action: failed\r\n") {
+				t.Errorf("%s: %v", a, got)
+			}
 		}
 		for i, want := range [][]string{{"Action: delayed\r\n", "Status: 4.4.1\r\n", "Will-Retry-Until: "}, {"Action: failed\r\n", "Status: 5.4.7\r\n"}} {
 			for _, w := range want {

@@ -108,7 +108,7 @@ func (s *Store) changed(ctx context.Context, t *tx, res sql.Result, err error, k
 		return firstError(err, fmt.Errorf("%w: %s %s", ErrConflict, kind, text(id, 64)))
 	}
 	if s.db.pool != nil {
-		_, err = t.exec(ctx, "SELECT pg_notify('"+channel+"', ?)", kind)
+		err = t.put(ctx, "SELECT pg_notify('"+channel+"', ?)", kind)
 	}
 	return err
 }

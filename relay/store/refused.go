@@ -135,7 +135,7 @@ func (k *refusal) insert(ctx context.Context, t *tx) error {
 	}
 	for i, n := range k.refused {
 		detail := text("refused by the next hop: "+k.details[i], 512)
-		if _, err := t.exec(ctx, insertRefusedRecipient, id, i, address(e.To[i].Address), at, detail); err != nil {
+		if err := t.put(ctx, insertRefusedRecipient, id, i, address(e.To[i].Address), at, detail); err != nil {
 			return err
 		}
 		if err := t.event(ctx, k.q, n, StateHeld, "in quarantine as "+id+", "+detail, k.at); err != nil {

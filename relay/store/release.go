@@ -124,7 +124,7 @@ func (s *Store) claimHeld(ctx context.Context, h Held, r Release) (claimed []int
 			return fmt.Errorf("store: held message %s was deleted", h.ID)
 		}
 		// What somebody has been delivering for too long died with its node: nobody knows.
-		if _, err := t.exec(ctx, `UPDATE held_recipient SET state = 'uncertain', detail = 'the node that released it died' WHERE held = ? AND state = 'releasing' AND at < ?`,
+		if err := t.put(ctx, `UPDATE held_recipient SET state = 'uncertain', detail = 'the node that released it died' WHERE held = ? AND state = 'releasing' AND at < ?`,
 			h.ID, millis(now.Add(-2*releaseTime))); err != nil {
 			return err
 		}
@@ -208,19 +208,18 @@ func (s *Store) settle(ctx context.Context, h Held, claimed []int, at int64, wha
 	return s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
 		now := millis(time.Now())
 		for i, n := range claimed {
-			if _, err := t.exec(ctx, "UPDATE held_recipient SET state = ?, at = ?, detail = ? WHERE held = ? AND n = ? AND at = ? AND state IN ('releasing', 'uncertain')",
+			if err := t.put(ctx, "UPDATE held_recipient SET state = ?, at = ?, detail = ? WHERE held = ? AND n = ? AND at = ? AND state IN ('releasing', 'uncertain')",
 				what[i].state, now, text(what[i].detail, 512), h.ID, n, at); err != nil {
 				return err
 			}
 			if what[i].state != StateHeld {
-				if _, err := t.exec(ctx, insertEvent, h.ID, now, what[i].state, text(who, 256), text(h.Recipients[n].Address+": "+what[i].detail, 512)); err != nil {
+				if err := t.put(ctx, insertEvent, h.ID, now, what[i].state, text(who, 256), text(h.Recipients[n].Address+": "+what[i].detail, 512)); err != nil {
 					return err
 				}
 			}
 		}
-		_, err := t.exec(ctx, `UPDATE held SET state = 'released' WHERE id = ? AND state = 'held'
+		return t.put(ctx, `UPDATE held SET state = 'released' WHERE id = ? AND state = 'held'
  AND NOT EXISTS (SELECT 1 FROM held_recipient WHERE held = held.id AND state <> 'released')`, h.ID)
-		return err
 	})
 }
 
@@ -230,8 +229,8 @@ func (s *Store) openSecret(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer t.Rollback()
-	if _, err := t.exec(ctx, "INSERT INTO meta (name, value) VALUES ('secret', ?) ON CONFLICT (name) DO NOTHING", rand.Text()+rand.Text()); err != nil {
+	defer t.rollback(ctx)
+	if err := t.put(ctx, "INSERT INTO meta (name, value) VALUES ('secret', ?) ON CONFLICT (name) DO NOTHING", rand.Text()+rand.Text()); err != nil {
 		return err
 	}
 	var secret string
@@ -239,5 +238,5 @@ func (s *Store) openSecret(ctx context.Context) error {
 		return err
 	}
 	s.secret = []byte(secret)
-	return t.Commit()
+	return t.commit(ctx)
 }

@@ -39,9 +39,8 @@ const manyFailures = 3
 func (s *Store) expire(ctx context.Context, now time.Time) error {
 	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
 		due := millis(time.Now())
-		_, err := t.exec(ctx, "UPDATE queued SET due = ? WHERE expires <= ? AND due > ? AND state = 'waiting' AND "+free,
+		return t.put(ctx, "UPDATE queued SET due = ? WHERE expires <= ? AND due > ? AND state = 'waiting' AND "+free,
 			due, millis(now), due, 2*s.config.claim().Milliseconds())
-		return err
 	})
 	if err != nil {
 		return err
@@ -65,7 +64,7 @@ func (s *Store) giveUpAll(ctx context.Context, domain string, now time.Time) err
 		old = s.deliveries.keep(old) // or others would take them over while this goes on
 		for i, q := range old {
 			if ctx.Err() != nil {
-				s.unclaim(context.WithoutCancel(ctx), old[i:], time.Time{})
+				s.unclaim(context.WithoutCancel(ctx), old[i:])
 				break
 			}
 			stuck = !s.giveUp(ctx, q) || stuck
@@ -113,9 +112,8 @@ func (s *Store) retain(ctx context.Context) error {
 // uncertain says of what somebody has been releasing for too long that nobody knows what became of it: the node
 // died.
 func (t *tx) uncertain(ctx context.Context, now time.Time) error {
-	_, err := t.exec(ctx, `UPDATE held_recipient SET state = 'uncertain', detail = 'the node that released it died' WHERE state = 'releasing' AND at < ?`,
+	return t.put(ctx, `UPDATE held_recipient SET state = 'uncertain', detail = 'the node that released it died' WHERE state = 'releasing' AND at < ?`,
 		millis(now.Add(-2*releaseTime)))
-	return err
 }
 
 func (s *Store) remove(ctx context.Context, query string, args ...any) (int64, error) {
@@ -171,6 +169,6 @@ func (s *Store) expireSome(ctx context.Context, t *tx, now time.Time) ([]string,
 		return nil, err
 	}
 	rows.Close()
-	_, err = t.exec(ctx, "DELETE FROM held_recipient WHERE held IN (?"+strings.Repeat(", ?", len(ids)-1)+")", ids...)
+	err = t.put(ctx, "DELETE FROM held_recipient WHERE held IN (?"+strings.Repeat(", ?", len(ids)-1)+")", ids...)
 	return bodies, err
 }

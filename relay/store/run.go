@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -52,15 +54,14 @@ func (s *Store) Run(ctx context.Context, c RunConfig) (err error) {
 	dctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	s.deliveries.start(dctx, c)
-	s.jobs.Store(j)
 	if err := j.start(ctx); err != nil {
-		s.jobs.Store(nil)
 		s.deliveries.stop()
 		if ctx.Err() != nil {
 			return nil
 		}
 		return fmt.Errorf("store: jobs: %w", err)
 	}
+	s.jobs.Store(j) // River takes no jobs while it starts: what came meanwhile is seen by look
 	kept := make(chan struct{})
 	kctx, release := context.WithCancel(dctx)
 	go func() {
@@ -69,7 +70,7 @@ func (s *Store) Run(ctx context.Context, c RunConfig) (err error) {
 	}()
 	s.look(ctx)
 	s.jobs.Store(nil)
-	grace := time.AfterFunc(stopTime, cancel)
+	grace := time.AfterFunc(cmp.Or(s.deliveries.grace, stopTime), cancel)
 	defer grace.Stop()
 	s.deliveries.stop()
 	release()
@@ -108,6 +109,9 @@ const dueDomains = `WITH RECURSIVE d (name) AS (SELECT MIN(domain) FROM queued U
  SELECT name, (SELECT MIN(due) FROM queued WHERE domain = d.name AND state = 'waiting'),
  (SELECT MAX(due) FROM queued WHERE domain = d.name AND state = 'waiting') FROM d WHERE name IS NOT NULL`
 
+// manyFeeds that fail in a row are about the database, and not about one destination.
+const manyFeeds = 3
+
 func (s *Store) serveDue(ctx context.Context) error {
 	rows, err := s.db.query(ctx, dueDomains)
 	if err != nil {
@@ -121,26 +125,37 @@ func (s *Store) serveDue(ctx context.Context) error {
 	var list []todo
 	for rows.Next() {
 		var domain string
-		var first, last *int64
+		var first, last number
 		if err := rows.Scan(&domain, &first, &last); err != nil {
 			return errors.Join(err, rows.Close())
 		}
-		if first != nil && (*first <= now || *last > now+insane.Milliseconds()) {
-			list = append(list, todo{domain, *first == 0})
+		if !first.null && (first.odd || last.odd || first.n <= now || last.n > now+insane.Milliseconds()) {
+			list = append(list, todo{domain, first.n == 0 && !first.odd})
 		}
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return err
 	}
+	// In another order each time: what cannot be read does not keep the same others from being reached.
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	mail := slices.DeleteFunc(slices.Clone(list), func(t todo) bool { return isBounce(t.domain) })
 	notices := slices.DeleteFunc(list, func(t todo) bool { return !isBounce(t.domain) })
+	bad := 0
 	for _, t := range append(mail, notices...) { // mail before what is said about it
+		if ctx.Err() != nil {
+			return nil
+		}
 		if t.asked {
 			s.deliveries.hurry(t.domain)
 		}
-		if _, err := s.deliveries.feed(ctx, t.domain); err != nil {
+		if _, err = s.deliveries.feed(ctx, t.domain); err == nil {
+			bad = 0
+			continue
+		}
+		if bad++; bad == manyFeeds {
 			return err
 		}
+		s.config.Log.Warn("the queue cannot be read", "domain", t.domain, "error", err)
 	}
 	return nil
 }

@@ -30,13 +30,13 @@ func (d *db) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer t.Rollback()
+	defer t.rollback(ctx)
 	if d.pool != nil {
-		if _, err := t.ExecContext(ctx, "SELECT pg_advisory_xact_lock(7269384501)"); err != nil { // a number of our own
+		if _, err := t.exec(ctx, "SELECT pg_advisory_xact_lock(7269384501)"); err != nil { // a number of our own
 			return err
 		}
 	}
-	if _, err := t.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)"); err != nil {
+	if _, err := t.exec(ctx, "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)"); err != nil {
 		return fmt.Errorf("store: the schema cannot be made: %w", err)
 	}
 	have := 0
@@ -64,7 +64,7 @@ func (d *db) migrate(ctx context.Context) error {
 	}
 	for i, m := range migrations[have:] {
 		for stmt := range statements(m) {
-			if _, err := t.ExecContext(ctx, stmt); err != nil {
+			if _, err := t.exec(ctx, stmt); err != nil {
 				return fmt.Errorf("store: schema %d: %w in %.80q", have+i+1, err, stmt)
 			}
 		}
@@ -72,7 +72,7 @@ func (d *db) migrate(ctx context.Context) error {
 	if _, err := t.exec(ctx, "INSERT INTO meta (name, value) VALUES ('schema', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", strconv.Itoa(len(migrations))); err != nil {
 		return err
 	}
-	return t.Commit()
+	return t.commit(ctx)
 }
 
 func newer(have int) error {

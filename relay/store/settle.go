@@ -108,7 +108,7 @@ func (s *Store) settleQueued(ctx context.Context, q Queued, open []int, receipts
 		return broken
 	}
 	if o.over {
-		s.deleteBody(context.WithoutCancel(ctx), q.body)
+		s.deliveries.deleter.take(q.body)
 	}
 	if bounce != nil {
 		s.stir(bounce.lane(), now)
@@ -183,7 +183,7 @@ func (s *Store) settleRows(ctx context.Context, t *tx, q Queued, open []int, o *
 	}
 	for i, n := range open {
 		if o.left > 0 { // else its row goes
-			if _, err := t.exec(ctx, settleOneRecipient, o.states[i].state, millis(now), o.states[i].detail, q.ID, n); err != nil {
+			if err := t.put(ctx, settleOneRecipient, o.states[i].state, millis(now), o.states[i].detail, q.ID, n); err != nil {
 				return err
 			}
 		}
@@ -212,8 +212,7 @@ func (s *Store) settleRows(ctx context.Context, t *tx, q Queued, open []int, o *
 		}
 	}
 	o.over = kept == nil
-	_, err = t.exec(ctx, deleteQueuedRecipients, q.ID)
-	return err
+	return t.put(ctx, deleteQueuedRecipients, q.ID)
 }
 
 // settleDelivered writes down who was delivered to, in a row that is somebody else's now.
@@ -240,8 +239,7 @@ func (t *tx) settleDelivered(ctx context.Context, q Queued, open []int, o *outco
 
 // event writes into the ledger what became of the n-th recipient.
 func (t *tx) event(ctx context.Context, q Queued, n int, what, detail string, now time.Time) error {
-	_, err := t.exec(ctx, insertEvent, q.ID, millis(now), what, "", text(q.envelope.To[n].Address+": "+detail, 512))
-	return err
+	return t.put(ctx, insertEvent, q.ID, millis(now), what, "", text(q.envelope.To[n].Address+": "+detail, 512))
 }
 
 // putOff says whether a message at which its hop was away waits by itself: it may be the reason.
@@ -302,7 +300,7 @@ func (s *Store) warnOne(ctx context.Context, id string, now time.Time) error {
 			return fmt.Errorf("store: a notice of delay: %w", err)
 		}
 	}
-	return s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+	err = s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
 		res, err := t.exec(ctx, "UPDATE queued SET warned = 1 WHERE id = ? AND warned = 0", id)
 		if err != nil {
 			return err
@@ -312,6 +310,10 @@ func (s *Store) warnOne(ctx context.Context, id string, now time.Time) error {
 		}
 		return n.insert(ctx, t)
 	})
+	if n != nil {
+		s.discard(ctx, n.body, err) // the sweep of the queue comes back four times a minute
+	}
+	return err
 }
 
 var errLate = &relay.Reply{Code: 451, Enhanced: relay.EnhancedCode{4, 4, 1}, Text: "the message could not be delivered yet"}

@@ -48,7 +48,8 @@ type Config struct {
 	// MinFree is how many bytes stay free on the disks of this node: with less, Hold and Enqueue fail, and with half
 	// of it the ledger does, so that what is kept can still be delivered and deleted. 0 means 64 MiB; negative: none.
 	MinFree int64
-	// WarnAfter is how long a message is queued before its sender is told that it is late, once. 0: never.
+	// WarnAfter is how long a message is queued before its sender is told that it is late, once, if SPF, DKIM or DMARC
+	// vouched for the address. 0: never.
 	WarnAfter time.Duration
 	// LedgerFor is how long rows of the ledger and of the audit trail are kept; 0 means 90 days.
 	LedgerFor time.Duration
