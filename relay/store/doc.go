@@ -36,6 +36,13 @@
 // senders who were vouched for when the message came, since others would hear of what they never sent; the rest is held.
 // That a message is late is told to nobody else either.
 //
+// # Taking back what was delivered
+//
+// Condemn orders delivered messages to be taken out of the mailboxes again, and Absolve to be put back. What does it is
+// a Remediator, of which the packages m365 and gworkspace have the better part; a job asks it, on one node at a time, and
+// asks again where it could not be reached or the mail was not there yet. What became of an order is an event of the
+// message.
+//
 // # When something is broken
 //
 // A store that cannot write returns errors, and the relay answers 451: the sender keeps the message. Rows and

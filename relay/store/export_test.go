@@ -25,6 +25,9 @@ func (s *Store) Commit(ctx context.Context, limit time.Duration, do func(ctx con
 // Retain removes what has been kept long enough.
 func (s *Store) Retain(ctx context.Context) error { return s.retain(ctx) }
 
+// Remediate does the orders that are due.
+func (s *Store) Remediate(ctx context.Context, by Remediator) error { return s.remediate(ctx, by) }
+
 // Sweep deletes bodies without a row that are older than age.
 func (s *Store) Sweep(ctx context.Context, age time.Duration) error { return s.sweepBodies(ctx, age) }
 

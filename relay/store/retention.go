@@ -91,9 +91,9 @@ func (s *Store) retain(ctx context.Context) error {
 		return err
 	}
 	before := millis(now.Add(-s.config.LedgerFor))
-	for _, table := range []string{"message", "message_event", "audit"} {
+	for _, table := range []string{"message", "message_event", "remedy", "audit"} {
 		key := "id"
-		if table == "message_event" {
+		if table == "message_event" || table == "remedy" {
 			key = "message"
 		}
 		for ctx.Err() == nil {

@@ -21,6 +21,16 @@ type RunConfig struct {
 	Bounces relay.NextHop
 	// Tasks are done now and then, by any one node of a fleet.
 	Tasks []Task
+	// Remediator does what Condemn and Absolve order. Nil: orders wait.
+	Remediator Remediator
+}
+
+// tasks are those of the caller, and what comes of the other settings.
+func (c RunConfig) tasks(s *Store) []Task {
+	if c.Remediator == nil {
+		return c.Tasks
+	}
+	return append(slices.Clone(c.Tasks), Task{"remediate", remedyEvery, func(ctx context.Context) error { return s.remediate(ctx, c.Remediator) }})
 }
 
 // stopTime is how long deliveries under way may take after Run's ctx has ended.
@@ -36,7 +46,7 @@ func (s *Store) Run(ctx context.Context, c RunConfig) (err error) {
 	if s.ran.Swap(true) {
 		return errors.New("store: Run is called once")
 	}
-	j, err := s.openJobs(ctx, c.Tasks)
+	j, err := s.openJobs(ctx, c.tasks(s))
 	if err != nil && ctx.Err() != nil {
 		return nil // told to stop before it had begun
 	}

@@ -18,8 +18,28 @@ CREATE INDEX held_recipient_uncertain ON held_recipient (held) WHERE state = 'un
 CREATE INDEX queued_aside ON queued (domain) WHERE state = 'aside';
 `
 
+// schema3 has the orders to take delivered mail back.
+const schema3 = `
+CREATE TABLE remedy (
+  message    TEXT NOT NULL,
+  recipient  TEXT NOT NULL,
+  domain     TEXT NOT NULL,
+  message_id TEXT NOT NULL,
+  restore    INTEGER NOT NULL, -- 1: to put it back
+  state      TEXT NOT NULL,    -- waiting, done, missing, failed
+  at         BIGINT NOT NULL,  -- of the order
+  due        BIGINT NOT NULL,
+  attempts   INTEGER NOT NULL,
+  who        TEXT NOT NULL,
+  detail     TEXT NOT NULL,
+  PRIMARY KEY (message, recipient)
+);
+CREATE INDEX remedy_due ON remedy (due) WHERE state = 'waiting';
+CREATE INDEX remedy_at ON remedy (at);
+`
+
 // migrations are run in order, each once. What has been released is never changed.
-var migrations = []string{schema1, schema2}
+var migrations = []string{schema1, schema2, schema3}
 
 // ErrNewer says that the database was written by a newer version, whose rows this one might misread.
 var ErrNewer = errors.New("store: the database is of a newer version of postreeve")
