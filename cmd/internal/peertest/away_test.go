@@ -1,13 +1,10 @@
 package peertest
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -110,16 +107,5 @@ func away(t *testing.T, g *keptGateway, mode string, d time.Duration) {
 // peak is the most memory that a process has had, in KiB, from /proc.
 func peak(t *testing.T, cmd *exec.Cmd) int {
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range bytes.Lines(b) {
-		if rest, ok := bytes.CutPrefix(line, []byte("VmHWM:")); ok {
-			n, _ := strconv.Atoi(strings.Fields(string(rest))[0])
-			return n
-		}
-	}
-	t.Fatal("no VmHWM")
-	return 0
+	return status(t, cmd, "VmHWM")
 }

@@ -32,22 +32,28 @@ type dnsLab struct {
 func newDNSLab(t *testing.T) *dnsLab {
 	t.Helper()
 	need(t, "knotd", "knotc", "keymgr", "nsd", "nsd-control", "unbound", "unbound-control")
-	if os.Getuid() != 0 {
-		missing(t, "port 53 is for root only")
-	}
 	net127 := fmt.Sprintf("127.%d.%d.", 1+rand.IntN(250), 1+rand.IntN(250))
 	l := &dnsLab{t: t, dir: t.TempDir(), running: map[string]*exec.Cmd{}, registry: net127 + "1", primary: net127 + "2", secondary: net127 + "3", resolver: net127 + "4",
 		mail: net127 + "25", gateway: net127 + "26"}
-	probe, err := net.ListenPacket("udp", l.registry+":53")
-	if err != nil {
-		missing(t, "port 53 is taken on "+l.registry+": "+err.Error())
-	}
-	probe.Close()
+	need53(t, l.registry)
 	l.startRegistry()
 	l.startPrimary()
 	l.startSecondary()
 	l.startResolver()
 	return l
+}
+
+// need53 skips the test if there can be no name server at an address.
+func need53(t *testing.T, addr string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		missing(t, "port 53 is for root only")
+	}
+	probe, err := net.ListenPacket("udp", addr+":53")
+	if err != nil {
+		missing(t, "port 53 is taken on "+addr+": "+err.Error())
+	}
+	probe.Close()
 }
 
 // file writes a file of the lab.

@@ -18,6 +18,18 @@ import (
 // postgres starts a PostgreSQL of its own, which ends with the test, and returns the URL of a database.
 func postgres(t *testing.T) string {
 	t.Helper()
+	addr := free(t)
+	postgresAt(t, addr)
+	return postgresURL(addr)
+}
+
+func postgresURL(addr string) string {
+	return "postgres://postreeve@127.0.0.1:" + port(addr) + "/postgres?sslmode=disable"
+}
+
+// postgresAt is postgres at an address that is known before.
+func postgresAt(t *testing.T, addr string) {
+	t.Helper()
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if len(found) == 0 {
 		missing(t, "PostgreSQL is not installed: apt-get install postgresql")
@@ -48,7 +60,6 @@ func postgres(t *testing.T) string {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
-	addr := free(t)
 	out := &log{}
 	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-h", "127.0.0.1", "-p", port(addr))
 	server.SysProcAttr, server.Dir, server.Stdout, server.Stderr = attr, dir, out, out
@@ -69,7 +80,6 @@ func postgres(t *testing.T) string {
 	wait(t, "PostgreSQL", func() bool {
 		return exec.Command(ready, "-q", "-h", "127.0.0.1", "-p", port(addr)).Run() == nil
 	})
-	return "postgres://postreeve@127.0.0.1:" + port(addr) + "/postgres?sslmode=disable"
 }
 
 // bucket starts an S3 server of its own over a directory, which ends with the test, and returns the lines of a
