@@ -117,20 +117,17 @@ func (e *env) report(err error) int {
 	case errors.As(err, &code):
 		return int(code)
 	case errors.As(err, &bad):
-		e.printErrors(bad)
+		e.printErrors(bad, "the configuration")
 		return exitUsage
 	}
 	e.err.printf("postreeve: %s\n", strings.ReplaceAll(show(err.Error()), `\n`, "\n  "))
 	return exitFailed
 }
 
-func (e *env) printErrors(bad config.Errors) {
+// printErrors says what is wrong with a file, line by line.
+func (e *env) printErrors(bad config.Errors, where string) {
 	for _, b := range bad {
 		e.err.printf("%s\n", show(b.Error()))
 	}
-	what := "1 error"
-	if len(bad) != 1 {
-		what = fmt.Sprintf("%d errors", len(bad))
-	}
-	e.err.printf("postreeve: %s in the configuration, nothing was done\n", what)
+	e.err.printf("postreeve: %s in %s, nothing was done\n", plural(len(bad), "error"), where)
 }

@@ -40,6 +40,16 @@ func run(t testing.TB, stdin string, args ...string) result {
 	return result{code, out.String(), errw.String()}
 }
 
+// exits is run for a command whose exit code is known.
+func exits(t testing.TB, code int, args ...string) result {
+	t.Helper()
+	got := run(t, "", args...)
+	if got.code != code {
+		t.Fatalf("%q: exit %d, want %d\n%s%s", args, got.code, code, got.out, got.err)
+	}
+	return got
+}
+
 // buffer is a stream that a test can wait on.
 type buffer struct {
 	mu   sync.Mutex
@@ -106,6 +116,7 @@ func TestHelp(t *testing.T) {
 		"domain discover", "domain cutover", "domain remove",
 		"quarantine", "quarantine list", "quarantine show", "quarantine release", "quarantine delete",
 		"queue", "queue list", "queue show", "queue retry", "queue drop", "message", "message list", "message show", "message explain",
+		"message condemn", "message absolve",
 	} {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()

@@ -26,13 +26,8 @@ type resolver struct {
 
 func newResolver(t testing.TB, records map[string]string) *resolver {
 	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &resolver{addr: pc.LocalAddr().String()}
-	started, ended := make(chan struct{}), make(chan struct{})
-	srv := &dns.Server{PacketConn: pc, NotifyStartedFunc: func() { close(started) }, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+	r := &resolver{}
+	r.addr = answering(t, func(w dns.ResponseWriter, q *dns.Msg) {
 		r.asked.Add(1)
 		m := new(dns.Msg)
 		m.SetReply(q)
@@ -43,7 +38,19 @@ func newResolver(t testing.TB, records map[string]string) *resolver {
 			m.Rcode = dns.RcodeNameError
 		}
 		w.WriteMsg(m) // who gets no answer asks again
-	})}
+	})
+	return r
+}
+
+// answering is the address of a name server on loopback.
+func answering(t testing.TB, answer dns.HandlerFunc) string {
+	t.Helper()
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, ended := make(chan struct{}), make(chan struct{})
+	srv := &dns.Server{PacketConn: pc, NotifyStartedFunc: func() { close(started) }, Handler: answer}
 	go func() {
 		defer close(ended)
 		srv.ActivateAndServe()
@@ -53,7 +60,7 @@ func newResolver(t testing.TB, records map[string]string) *resolver {
 		srv.Shutdown()
 		<-ended
 	})
-	return r
+	return pc.LocalAddr().String()
 }
 
 func (r *resolver) section() string { return "dns: {servers: [\"" + r.addr + "\"]}\n" }

@@ -19,7 +19,7 @@ type checkCmd struct {
 }
 
 func (checkCmd) Help() string {
-	return `Prints a line for each thing that was looked at: ok, warn or FAIL, with what to do. It looks at the file, the ports (free, or held by a running gateway), the directory for state and the room in it, the database and the place for bodies (a row and a body are written and read; a database that is not there yet or of an older version is left as it is), what is queued for long or was set aside, who is told of held mail and what serves the links in that, the certificate, the keys that seal and their records in DNS, the scanners (which are sent EICAR, GTUBE and clean text), each next hop (addresses, connection, EHLO, STARTTLS, certificate; that it is not this gateway), the resolvers, and the name and address of the gateway in DNS. No mail is sent.
+	return `Prints a line for each thing that was looked at: ok, warn or FAIL, with what to do. It looks at the file, the ports (free, or held by a running gateway), the directory for state and the room in it, the database and the place for bodies (a row and a body are written and read; a database that is not there yet or of an older version is left as it is), what is queued for long or was set aside, who is told of held mail and what serves the links in that, whether it can sign in where delivered mail is taken back (a token, and no mailbox), the certificate, the keys that seal and their records in DNS, the scanners (which are sent EICAR, GTUBE and clean text), each next hop (addresses, connection, EHLO, STARTTLS, certificate; that it is not this gateway), the resolvers, and the name and address of the gateway in DNS. No mail is sent.
 
 Example:
   postreeve check -c postreeve.yaml && systemctl reload postreeve
@@ -52,8 +52,7 @@ type probe func(ctx context.Context) []checked
 // Run checks.
 func (c *checkCmd) Run(e *env) error {
 	if c.Timeout <= 0 {
-		e.err.printf("postreeve: --timeout wants a time as in 10s\n")
-		return exit(exitUsage)
+		return usage(e, "--timeout wants a time as in 10s")
 	}
 	lines := c.all(e.ctx)
 	count := map[state]int{}

@@ -32,7 +32,9 @@ func (k *checker) probes() []probe {
 	if k.cfg.Metrics != "" {
 		out = append(out, func(ctx context.Context) []checked { return k.port(ctx, "metrics", k.cfg.Metrics) })
 	}
-	out = append(out, k.digest, k.certificate, k.seals, k.scanners)
+	out = append(out, k.digest)
+	out = append(out, k.remedies()...)
+	out = append(out, k.certificate, k.seals, k.scanners)
 	for _, s := range k.cfg.DNS.Servers {
 		out = append(out, func(ctx context.Context) []checked { return k.dnsServer(ctx, s) })
 	}

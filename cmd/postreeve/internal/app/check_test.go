@@ -63,11 +63,7 @@ func certificate(t testing.TB, name string, until time.Time) (pair tls.Certifica
 // zone answers DNS queries from a map of records, by "name type". A value of SILENCE is not answered.
 func zone(t testing.TB, records map[string]string) string {
 	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := &dns.Server{PacketConn: pc, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+	return answering(t, func(w dns.ResponseWriter, q *dns.Msg) {
 		m := new(dns.Msg).SetReply(q)
 		name := strings.ToLower(q.Question[0].Name)
 		text, ok := records[name+" "+dns.TypeToString[q.Question[0].Qtype]]
@@ -86,13 +82,7 @@ func zone(t testing.TB, records map[string]string) string {
 			m.Rcode = dns.RcodeNameError
 		}
 		w.WriteMsg(m)
-	})}
-	started := make(chan struct{})
-	srv.NotifyStartedFunc = func() { close(started) }
-	go srv.ActivateAndServe()
-	<-started
-	t.Cleanup(func() { srv.Shutdown() })
-	return pc.LocalAddr().String()
+	})
 }
 
 // closed is an address on which nothing listens.

@@ -61,8 +61,7 @@ func (f domainFlags) open(e *env, domain string) (*desk, error) {
 		return nil, err
 	}
 	if len(f.Tenant) > 100 {
-		e.err.printf("postreeve: --tenant wants at most 100 bytes\n")
-		return nil, exit(exitUsage)
+		return nil, usage(e, "--tenant wants at most 100 bytes")
 	}
 	d := &desk{}
 	if domain != "" {
@@ -78,8 +77,7 @@ func (f domainFlags) open(e *env, domain string) (*desk, error) {
 	}
 	d.key = dnsverify.Key{Domain: domain, Tenant: cmp.Or(f.Tenant, tenant), Region: cfg.Verification.Region}
 	if !cfg.Keeps() {
-		e.err.printf("postreeve: %v\n", errNoState)
-		return nil, exit(exitUsage)
+		return nil, usage(e, "%v", errNoState)
 	}
 	e.ctx = store.As(e.ctx, operator(f.As))
 	st, err := openForState(e.ctx, cfg)
@@ -90,6 +88,20 @@ func (f domainFlags) open(e *env, domain string) (*desk, error) {
 		return nil, errors.Join(err, st.Close())
 	}
 	return d, nil
+}
+
+// openClaim is open for what is about a domain that was added: it returns its entry too. The caller closes the desk.
+func (f domainFlags) openClaim(e *env, domain string) (*desk, dnsverify.Entry, error) {
+	d, err := f.open(e, domain)
+	if err != nil {
+		return nil, dnsverify.Entry{}, err
+	}
+	entry, err := d.claim(e)
+	if err != nil {
+		d.close()
+		return nil, entry, err
+	}
+	return d, entry, nil
 }
 
 // close closes the store. What a command has written is in it already.

@@ -154,15 +154,11 @@ Exit codes: 0 verified, 2 pending or gone, 3 wrong value, servers that differ or
 
 // Run shows.
 func (c *domainShowCmd) Run(e *env) error {
-	d, err := c.open(e, c.Domain)
+	d, entry, err := c.openClaim(e, c.Domain)
 	if err != nil {
 		return err
 	}
 	defer d.close()
-	entry, err := d.claim(e)
-	if err != nil {
-		return err
-	}
 	v := d.full(entry)
 	if c.JSON {
 		e.out.line(v)

@@ -47,15 +47,11 @@ const progressUnknown dnsverify.Progress = "unknown"
 
 // Run plans or checks.
 func (c *domainCutoverCmd) Run(e *env) error {
-	d, err := c.open(e, c.Domain)
+	d, entry, err := c.openClaim(e, c.Domain)
 	if err != nil {
 		return err
 	}
 	defer d.close()
-	entry, err := d.claim(e)
-	if err != nil {
-		return err
-	}
 	kept, err := loadPlans(e.ctx, d.records, d.key)
 	if err != nil {
 		return err

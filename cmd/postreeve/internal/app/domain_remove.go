@@ -25,14 +25,11 @@ Exit codes: 0 removed, 3 MX records name the gateway, 4 they cannot be had; 1 ne
 
 // Run removes.
 func (c *domainRemoveCmd) Run(e *env) error {
-	d, err := c.open(e, c.Domain)
+	d, _, err := c.openClaim(e, c.Domain)
 	if err != nil {
 		return err
 	}
 	defer d.close()
-	if _, err := d.claim(e); err != nil {
-		return err
-	}
 	if !c.Force {
 		if err := c.mayGo(e, d); err != nil {
 			return err

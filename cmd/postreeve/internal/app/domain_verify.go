@@ -42,18 +42,13 @@ type verified struct {
 // Run verifies.
 func (c *domainVerifyCmd) Run(e *env) error {
 	if c.Timeout <= 0 || c.Every <= 0 {
-		e.err.printf("postreeve: --timeout and --every want a time as in 30s\n")
-		return exit(exitUsage)
+		return usage(e, "--timeout and --every want a time as in 30s")
 	}
-	d, err := c.open(e, c.Domain)
+	d, entry, err := c.openClaim(e, c.Domain)
 	if err != nil {
 		return err
 	}
 	defer d.close()
-	entry, err := d.claim(e)
-	if err != nil {
-		return err
-	}
 	if c.Wait {
 		return c.wait(e, d)
 	}

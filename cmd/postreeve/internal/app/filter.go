@@ -56,8 +56,7 @@ func (f filterFlags) filter(e *env, h headFlags, action string) (store.Filter, e
 		Subject: h.Subject, MessageID: h.MessageID, Class: h.Class, Action: action,
 	}
 	wrong := func(format string, args ...any) (store.Filter, error) {
-		e.err.printf("postreeve: "+format+"\n", args...)
-		return out, exit(exitUsage)
+		return out, usage(e, format, args...)
 	}
 	if f.Limit < 1 || f.Limit > 10000 {
 		return wrong("--limit wants a number from 1 to 10000")

@@ -76,7 +76,7 @@ func newGateway(ctx context.Context, c *config.Config, log *slog.Logger, level *
 	if err := srv.Valid(); err != nil {
 		return nil, err
 	}
-	if err := g.proofs.follow(ctx, c, g.store()); err != nil {
+	if err := g.follow(ctx, c); err != nil {
 		return nil, err
 	}
 	s.warnUnproven(log)
@@ -161,7 +161,7 @@ func restartKeys(c *config.Config) map[string]any {
 		"database": c.Store.Database, "bodies": c.Store.Bodies, "node": c.Store.Node, "bounces": c.Store.Bounces,
 		"retention": []time.Duration{c.Store.HeldFor, c.Store.LedgerFor, c.Store.QueuedFor},
 		"quota":     []int64{c.Store.HeldBytes, c.Store.QueuedBytes}, "min-free": c.Store.MinFree,
-		"digest": digestKeys(c),
+		"digest": digestKeys(c), "remediation": c.Remediation,
 	}
 }
 
@@ -243,7 +243,7 @@ func (g *gateway) reload() error {
 	if err := srv.Valid(); err != nil {
 		return err
 	}
-	if err := g.proofs.follow(g.front.ctx, c, g.store()); err != nil {
+	if err := g.follow(g.front.ctx, c); err != nil {
 		return err
 	}
 	now, was := restartKeys(c), restartKeys(old.config)

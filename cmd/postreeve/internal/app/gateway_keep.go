@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
@@ -16,30 +15,27 @@ func (g *gateway) openStore(ctx context.Context, c *config.Config) error {
 	if !c.Keeps() {
 		return nil
 	}
-	st, err := openPatiently(ctx, c, g.log)
-	if err != nil {
-		return fmt.Errorf("opening the store: %s (postreeve check says more)", plainStore(err))
-	}
-	g.keeper = &keeper{Store: st}
+	g.keeper = &keeper{}
 	if g.metrics != nil {
 		g.keeper.count = g.metrics.Stored
 	}
-	return nil
+	return g.arrive(ctx, c)
 }
 
-// store is the store, or nil.
+// store is the store, or nil: nothing is kept, or it has not come yet.
 func (g *gateway) store() *store.Store {
 	if g.keeper == nil {
 		return nil
 	}
-	return g.keeper.Store
+	return g.keeper.cur.Load()
 }
 
 func (g *gateway) closeStore() {
-	if g.keeper == nil {
+	st := g.store()
+	if st == nil {
 		return
 	}
-	if err := g.keeper.Close(); err != nil {
+	if err := st.Close(); err != nil {
 		g.log.Error("closing the store", "err", err)
 	}
 }
@@ -53,18 +49,29 @@ func (g *gateway) keep(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if _, err := digestTasks(c, g.keeper.Store); err != nil {
+	if _, err := digestTasks(c, new(store.Store)); err != nil { // it is judged, and not done
+		return err
+	}
+	remediator, err := newRemediator(c, g.log)
+	if err != nil {
 		return err
 	}
 	g.kept.Go(func() {
 		if hop, ok := bounces.(*relay.SMTP); ok {
 			defer hop.Close()
 		}
-		st := g.keeper.Store
+		st := g.store()
+		if st == nil {
+			st = g.await(ctx, c)
+		}
+		if st == nil {
+			return
+		}
+		first := st
 		for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 			tasks, _ := digestTasks(c, st) // what it refuses it refused above
-			err := st.Run(ctx, store.RunConfig{Directory: &g.live, Bounces: bounces, Tasks: tasks})
-			if st != g.keeper.Store {
+			err := st.Run(ctx, store.RunConfig{Directory: &g.live, Bounces: bounces, Tasks: append(tasks, g.proofs.task()), Remediator: remediator})
+			if st != first {
 				err = errors.Join(err, st.Close())
 			}
 			if err == nil || ctx.Err() != nil {
@@ -78,7 +85,13 @@ func (g *gateway) keep(ctx context.Context, c *config.Config) error {
 		}
 	})
 	if g.metrics != nil {
-		g.metrics.Keep(func(ctx context.Context) (map[string]float64, error) { return keptCounts(ctx, g.keeper.Store) })
+		g.metrics.Keep(func(ctx context.Context) (map[string]float64, error) {
+			st, err := g.keeper.store()
+			if err != nil {
+				return nil, err
+			}
+			return keptCounts(ctx, st)
+		})
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"os"
 	"os/user"
 	"time"
@@ -48,8 +47,7 @@ type gworkspaceFlags struct {
 	MXMoved string   `name:"mx-moved" enum:"profile,yes,no" default:"profile" help:"Whether the MX records name the gateway and their old TTL is over: yes or no, instead of what the profile says."`
 	NoWait  bool     `help:"Send no probes and connect to no host; says what was left out."`
 	dnsFlags
-	outFlags
-	mailFlags
+	resultFlags
 }
 
 // readProfile reads the profile and takes over what the flags say.
@@ -57,9 +55,9 @@ func (f *gworkspaceFlags) readProfile(e *env) (*gworkspace.Profile, error) {
 	if f.Profile == "" {
 		return nil, usage(e, "--profile is missing: it says what is wanted of the tenant")
 	}
-	p, err := config.LoadProfile(f.Profile, (*gworkspace.Profile).Check)
+	p, err := loadProfile(e, f.Profile, (*gworkspace.Profile).Check)
 	if err != nil {
-		return nil, badProfile(e, err)
+		return nil, err
 	}
 	if f.MXMoved != "profile" {
 		p.MXMoved = f.MXMoved == "yes"
@@ -108,7 +106,7 @@ func (f *gworkspaceFlags) openWith(e *env, probe *probeFlags) (*gworkspace.Tenan
 	}
 	t.Gateway, t.Backlog = side.facts(f.Config, t.Profile), side.backlog(t.Profile)
 	if !f.NoWait {
-		t.CheckHost = f.hostCheck().Check
+		t.CheckHost = f.hostCheck(e).Check
 		if probe != nil {
 			t.Probes, err = probe.probes(e, t.Profile, side)
 		}
@@ -120,24 +118,13 @@ func (f *gworkspaceFlags) openWith(e *env, probe *probeFlags) (*gworkspace.Tenan
 }
 
 // hostCheck finds hosts as the flags say.
-func (f *gworkspaceFlags) hostCheck() gworkspace.HostCheck {
-	if len(f.DNS) == 0 {
+func (f *gworkspaceFlags) hostCheck(e *env) gworkspace.HostCheck {
+	servers, err := f.servers(e)
+	if err != nil || len(servers) == 0 { // lookup has refused what is wrong
 		return gworkspace.HostCheck{}
 	}
-	d := &net.Dialer{Resolver: newResolver(f.servers())}
+	d := &net.Dialer{Resolver: newResolver(servers)}
 	return gworkspace.HostCheck{Dial: d.DialContext}
-}
-
-// servers are the resolvers of the flags, which lookup has checked.
-func (f *gworkspaceFlags) servers() []string {
-	var out []string
-	for _, s := range f.DNS {
-		if a, err := netip.ParseAddr(s); err == nil {
-			s = netip.AddrPortFrom(a, 53).String()
-		}
-		out = append(out, s)
-	}
-	return out
 }
 
 func readSecrets(path string) (*gworkspace.Secrets, error) {
@@ -192,9 +179,5 @@ func (f *gworkspaceFlags) told(e *env, p *gworkspace.Profile) ([]gworkspace.Answ
 	if f.Told == "" {
 		return all, nil
 	}
-	data, err := json.MarshalIndent(all, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	return all, writeOut(f.Told, append(data, '\n'))
+	return all, writeJSON(f.Told, all)
 }

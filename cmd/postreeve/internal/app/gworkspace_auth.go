@@ -66,13 +66,11 @@ func (a *gworkspaceAuth) tokens(e *env) (gworkspace.TokenSource, error) {
 			way = "none"
 		}
 	}
-	for _, need := range []struct{ way, flag, value string }{
-		{"key", "--key-file", a.KeyFile}, {"token", "--token-file", a.TokenFile},
-		{"keyless", "--service-account", a.ServiceAccount}, {"keyless", "--caller-token-file", a.CallerTokenFile},
-	} {
-		if need.way == way && need.value == "" {
-			return nil, usage(e, "--auth %s needs %s", way, need.flag)
-		}
+	if err := needed(e, way,
+		need{"key", "--key-file", a.KeyFile}, need{"token", "--token-file", a.TokenFile},
+		need{"keyless", "--service-account", a.ServiceAccount}, need{"keyless", "--caller-token-file", a.CallerTokenFile},
+	); err != nil {
+		return nil, err
 	}
 	switch way {
 	case "key":

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/gworkspace"
 	"github.com/postreeve/postreeve/verdict/teststring"
 )
@@ -51,10 +50,7 @@ func (f *gworkspaceFlags) planned(e *env, plan *gworkspace.Plan) error {
 		printPlan(s, viewOf[planView](plan))
 		s.printf("%s left\n", plural(len(plan.Steps), "step"))
 	}
-	if err := f.give(e, plan, print); err != nil {
-		return err
-	}
-	if err := f.report(e, "Plan for "+plan.Tenant, print); err != nil {
+	if err := f.tell(e, plan, "Plan for "+plan.Tenant, print); err != nil {
 		return err
 	}
 	switch {
@@ -95,24 +91,10 @@ func (c *gworkspaceVerifyCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	print := func(s *screen) {
+	return c.tellVerified(e, r, r.Tenant, r.OK(), len(r.Drift), func(s *screen) {
 		printProbes(s, r.Probes)
 		printReport(s, viewOf[reportView](r))
-	}
-	if err := c.give(e, r, print); err != nil {
-		return err
-	}
-	word := "in order"
-	if !r.OK() {
-		word = plural(len(r.Drift), "drift")
-	}
-	if err := c.report(e, r.Tenant+": "+word, print); err != nil {
-		return err
-	}
-	if !r.OK() {
-		return exit(exitPlanned)
-	}
-	return nil
+	})
 }
 
 type gworkspaceRunbookCmd struct {
@@ -132,9 +114,9 @@ Exit codes: 0 written, 1 error.`
 
 // Run writes.
 func (c *gworkspaceRunbookCmd) Run(e *env) error {
-	p, err := config.LoadProfile(c.Profile, (*gworkspace.Profile).Check)
+	p, err := loadProfile(e, c.Profile, (*gworkspace.Profile).Check)
 	if err != nil {
-		return badProfile(e, err)
+		return err
 	}
 	secrets, err := readSecrets(c.Secrets)
 	if err != nil {

@@ -2,14 +2,9 @@ package app_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"math/big"
 	"net"
 	"net/mail"
 	"net/smtp"
@@ -256,11 +251,7 @@ func TestGWorkspaceOffboardQueue(t *testing.T) {
 func (l *googleLoop) run2(t *testing.T, want int, verb string, more ...string) result {
 	t.Helper()
 	i := slices.Index(l.args, "--probe")
-	got := run(t, "", slices.Concat([]string{"gworkspace", verb}, l.args[:i], more)...)
-	if got.code != want {
-		t.Fatalf("%s %q: exit %d, want %d\n%s%s", verb, more, got.code, want, got.out, got.err)
-	}
-	return got
+	return exits(t, want, slices.Concat([]string{"gworkspace", verb}, l.args[:i], more)...)
 }
 
 // TestGWorkspaceOurSide: what the gateway is set to is compared with the profile.
@@ -333,7 +324,8 @@ func TestGWorkspaceHostTLS(t *testing.T) {
 	t.Parallel()
 	d := newGoogleDesk(t)
 	d.GrantAll()
-	sink := &relaytest.Sink{TLS: &tls.Config{Certificates: []tls.Certificate{ownCertificate(t, "in.gw.example")}}}
+	own, _, _ := certificate(t, "in.gw.example", time.Now().Add(time.Hour))
+	sink := &relaytest.Sink{TLS: &tls.Config{Certificates: []tls.Certificate{own}}}
 	_, port, err := net.SplitHostPort(sink.Start(t))
 	if err != nil {
 		t.Fatal(err)
@@ -353,19 +345,4 @@ func TestGWorkspaceHostTLS(t *testing.T) {
 	if got := d.run(t, 1, "plan"); !strings.Contains(got.out, "in the way: probe.p1") {
 		t.Errorf("the plan:\n%s", got.out)
 	}
-}
-
-// ownCertificate is one that its owner has signed.
-func ownCertificate(t *testing.T, name string) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 
 	"github.com/postreeve/postreeve/gworkspace"
@@ -45,18 +44,12 @@ func (c *gworkspaceRemediateCmd) Run(e *env) error {
 		return err
 	}
 	header := cmp.Or(c.IDHeader, t.Profile.Headers.ID, cmp.Or(t.Profile.Headers.Prefix, "X-Postreeve")+"-Id")
-	r := gworkspace.Remedy{Cure: gworkspace.Cure(c.Cure), IDHeader: header, Unconfirmed: c.Unconfirmed, Done: func(o gworkspace.Remediation) {
-		if c.JSON {
-			e.out.line(o)
-		} else {
-			viewOf[remedied](o).print(e.out)
-		}
-	}}
+	r := gworkspace.Remedy{Cure: gworkspace.Cure(c.Cure), IDHeader: header, Unconfirmed: c.Unconfirmed, Done: func(o gworkspace.Remediation) { c.tellRemedy(e, o) }}
 	for _, x := range targets {
-		r.Targets = append(r.Targets, gworkspace.Target{MessageID: x.MessageID, Recipient: x.Recipient, OurID: x.OurID})
+		r.Targets = append(r.Targets, gworkspace.Target(x))
 	}
 	found, err := t.Client.Remediate(e.ctx, r)
-	return c.end(e, found, err)
+	return c.endRemedy(e, c.Cure, found, err)
 }
 
 func (c *gworkspaceRemediateCmd) question(n int) string {
@@ -64,29 +57,4 @@ func (c *gworkspaceRemediateCmd) question(n int) string {
 		return fmt.Sprintf("This deletes %s for good, from the mailbox of everybody who got one: there is no way back.", plural(n, "message"))
 	}
 	return fmt.Sprintf("This moves %s (%s).", plural(n, "message"), c.Cure)
-}
-
-func (c *gworkspaceRemediateCmd) end(e *env, found []gworkspace.Remediation, err error) error {
-	if c.Out != "" {
-		data, jerr := json.MarshalIndent(found, "", "  ")
-		if jerr == nil {
-			jerr = writeOut(c.Out, append(data, '\n'))
-		}
-		if err == nil {
-			err = jerr
-		}
-	}
-	if err != nil {
-		return err
-	}
-	all := viewOf[[]remedied](found)
-	print := func(s *screen) {
-		for _, r := range all {
-			r.print(s)
-		}
-	}
-	if err := c.report(e, "Mail was taken back: "+c.Cure, print); err != nil {
-		return err
-	}
-	return remedyEnd(e, all, c.JSON)
 }

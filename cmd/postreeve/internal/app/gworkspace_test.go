@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,11 +53,7 @@ func (d *googleDesk) file(name string) string { return filepath.Join(d.dir, name
 
 func (d *googleDesk) run(t *testing.T, want int, verb string, more ...string) result {
 	t.Helper()
-	got := run(t, "", append(append([]string{"gworkspace", verb}, d.args...), more...)...)
-	if got.code != want {
-		t.Fatalf("%s %q: exit %d, want %d\n%s%s", verb, more, got.code, want, got.out, got.err)
-	}
-	return got
+	return exits(t, want, slices.Concat([]string{"gworkspace", verb}, d.args, more)...)
 }
 
 // secrets makes the secrets and returns them.

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
@@ -94,27 +96,6 @@ func adviseStore(err error) error {
 	return fmt.Errorf("%s: %s", plainStore(err), advice)
 }
 
-// openPatience is how long serve waits for a database or a bucket that is not there yet.
-const openPatience = time.Minute
-
-// openPatiently is openStore for serve: machines of a fleet start in any order.
-func openPatiently(ctx context.Context, c *config.Config, log *slog.Logger) (*store.Store, error) {
-	start := time.Now()
-	for pause := time.Second; ; pause = min(2*pause, 10*time.Second) {
-		st, err := openStore(ctx, c, log)
-		local := c.Store.Database.IsZero() && !strings.HasPrefix(c.Store.Bodies.URL, "s3:") // nobody else will mend it
-		if err == nil || local || errors.Is(err, store.ErrNewer) || time.Since(start)+pause > openPatience || ctx.Err() != nil {
-			return st, err
-		}
-		log.Warn("the store cannot be opened yet", "err", plainStore(err), "again", pause)
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(pause):
-		}
-	}
-}
-
 // plainStore is an error of the store without the name of the package.
 func plainStore(err error) string { return strings.TrimPrefix(err.Error(), "store: ") }
 
@@ -144,14 +125,23 @@ func openKept(e *env, c *config.Config) (*store.Store, error) {
 	return st, adviseStore(err)
 }
 
-// keeper is the store as a server uses it: it counts, and does not let a ledger that is away hold up mail that
-// needs no store.
+// keeper is the store as a server uses it: it counts, does not let a ledger that is away hold up mail that needs no
+// store, and is there before the store is. Until then what has to be kept fails.
 type keeper struct {
-	*store.Store
+	cur   atomic.Pointer[store.Store]                  // nil: it has not come yet
+	why   error                                        // why it was not there at the start; nil if it was
 	count func(op string, ok bool, took time.Duration) // may be nil
 
 	mu   sync.Mutex
 	away time.Time // until then the ledger is not asked
+}
+
+// store is the store, or errStoreAway.
+func (k *keeper) store() (*store.Store, error) {
+	if st := k.cur.Load(); st != nil {
+		return st, nil
+	}
+	return nil, errStoreAway
 }
 
 // ledgerRest is how long the ledger is left alone after it failed. Rows of that time are lost, mail is not.
@@ -160,17 +150,29 @@ const ledgerRest = 3 * time.Second
 var errLedgerAway = errors.New("not written: the store failed a moment ago")
 
 // Hold implements relay.Holder.
-func (k *keeper) Hold(ctx context.Context, d *relay.Domain, m *verdict.Message, r *verdict.Report) (string, error) {
+func (k *keeper) Hold(ctx context.Context, d *relay.Domain, m *verdict.Message, r *verdict.Report) (id string, err error) {
 	start := time.Now()
-	id, err := k.Store.Hold(ctx, d, m, r)
+	st, err := k.store()
+	if err == nil {
+		id, err = st.Hold(ctx, d, m, r)
+	}
 	k.counted("hold", err, start)
 	return id, err
+}
+
+// Released implements relay.Releaser.
+func (k *keeper) Released(ctx context.Context, m *verdict.Message, mark string) bool {
+	st, err := k.store()
+	return err == nil && st.Released(ctx, m, mark)
 }
 
 // Enqueue implements relay.Queue.
 func (k *keeper) Enqueue(ctx context.Context, d *relay.Domain, m *verdict.Message, e verdict.Envelope, body verdict.Source) error {
 	start := time.Now()
-	err := k.Store.Enqueue(ctx, d, m, e, body)
+	st, err := k.store()
+	if err == nil {
+		err = st.Enqueue(ctx, d, m, e, body)
+	}
 	k.counted("queue", err, start)
 	return err
 }
@@ -178,6 +180,11 @@ func (k *keeper) Enqueue(ctx context.Context, d *relay.Domain, m *verdict.Messag
 // RecordMessage implements relay.Ledger.
 func (k *keeper) RecordMessage(ctx context.Context, d *relay.Domain, m *verdict.Message, o relay.Outcome) error {
 	start := time.Now()
+	st, err := k.store()
+	if err != nil {
+		k.counted("ledger", err, start)
+		return nil // the log has said once that there are no rows
+	}
 	k.mu.Lock()
 	resting := start.Before(k.away)
 	k.mu.Unlock()
@@ -185,14 +192,25 @@ func (k *keeper) RecordMessage(ctx context.Context, d *relay.Domain, m *verdict.
 		k.counted("ledger", errLedgerAway, start)
 		return errLedgerAway
 	}
-	err := k.Store.RecordMessage(ctx, d, m, o)
-	if err != nil {
+	if err = st.RecordMessage(ctx, d, m, o); err != nil {
 		k.mu.Lock()
 		k.away = time.Now().Add(ledgerRest)
 		k.mu.Unlock()
 	}
 	k.counted("ledger", err, start)
 	return err
+}
+
+// LinkHandler serves the links of digests, see store.Store.LinkHandler.
+func (k *keeper) LinkHandler(l store.Links, deliver store.Deliver) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		st, err := k.store()
+		if err != nil {
+			http.Error(w, "Not now. Try again later.", http.StatusServiceUnavailable)
+			return
+		}
+		st.LinkHandler(l, deliver).ServeHTTP(w, r)
+	})
 }
 
 func (k *keeper) counted(op string, err error, start time.Time) {

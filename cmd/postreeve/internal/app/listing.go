@@ -1,6 +1,11 @@
 package app
 
-import "github.com/postreeve/postreeve/relay/store"
+import (
+	"context"
+
+	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
+	"github.com/postreeve/postreeve/relay/store"
+)
 
 // listing is a list of what is kept, in pages.
 type listing[T any] struct {
@@ -39,4 +44,25 @@ func (l listing[T]) print(e *env, kept keptFlags, page filterFlags) error {
 		page.more(e, len(list), last)
 	}
 	return finish(e, exitOK)
+}
+
+// single is one thing of what is kept.
+type single[T any] struct {
+	what string // as in "there is no held message"
+	find func(st *store.Store, ctx context.Context, id string) (T, error)
+	tell func(e *env, c *config.Config, st *store.Store, v T) error
+}
+
+// show opens the store and tells of what the id names.
+func (s single[T]) show(e *env, kept keptFlags, id string) error {
+	cfg, st, err := kept.open(e)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	v, err := s.find(st, e.ctx, id)
+	if err != nil {
+		return noSuch(err, s.what, id)
+	}
+	return s.tell(e, cfg, st, v)
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/m365"
 )
 
@@ -41,8 +40,7 @@ type m365Flags struct {
 	NoWait  bool   `help:"Neither wait for effects nor send probes; says what was left out."`
 	Force   bool   `help:"Also overwrite and remove what somebody changed after us."`
 	dnsFlags
-	outFlags
-	mailFlags
+	resultFlags
 }
 
 // readProfile reads the profile, which some commands can do without.
@@ -53,11 +51,16 @@ func (f *m365Flags) readProfile(e *env, required bool) (*m365.Profile, error) {
 		}
 		return nil, nil
 	}
-	p, err := config.LoadProfile(f.Profile, (*m365.Profile).Check)
+	return loadProfile(e, f.Profile, (*m365.Profile).Check)
+}
+
+// openProfile reads the profile and makes what a command works with that cannot do without one.
+func (f *m365Flags) openProfile(e *env) (*m365.Tenant, error) {
+	p, err := f.readProfile(e, true)
 	if err != nil {
-		return nil, badProfile(e, err)
+		return nil, err
 	}
-	return p, nil
+	return f.open(e, p)
 }
 
 // open makes what a command works with. p may be nil.

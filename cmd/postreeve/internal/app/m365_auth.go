@@ -41,13 +41,11 @@ func (a *m365Auth) way(e *env) (string, error) {
 			way = "device"
 		}
 	}
-	for _, need := range []struct{ way, flag, value string }{
-		{"secret", "--client-secret-file", a.ClientSecretFile}, {"certificate", "--certificate-file", a.CertificateFile},
-		{"secret", "--client-id", a.ClientID}, {"certificate", "--client-id", a.ClientID},
-	} {
-		if need.way == way && need.value == "" {
-			return "", usage(e, "--auth %s needs %s", way, need.flag)
-		}
+	if err := needed(e, way,
+		need{"secret", "--client-secret-file", a.ClientSecretFile}, need{"certificate", "--certificate-file", a.CertificateFile},
+		need{"secret", "--client-id", a.ClientID}, need{"certificate", "--client-id", a.ClientID},
+	); err != nil {
+		return "", err
 	}
 	if (a.TokenCache == "") != (a.TokenCacheKey == "") {
 		return "", usage(e, "--token-cache and --token-cache-key-file go together: tokens are kept encrypted or not at all")

@@ -23,11 +23,7 @@ Example:
 
 // Run plans.
 func (c *m365PlanCmd) Run(e *env) error {
-	p, err := c.readProfile(e, true)
-	if err != nil {
-		return err
-	}
-	t, err := c.open(e, p)
+	t, err := c.openProfile(e)
 	if err != nil {
 		return err
 	}
@@ -41,10 +37,7 @@ func (c *m365PlanCmd) Run(e *env) error {
 // planned shows a plan that is not carried out.
 func (f *m365Flags) planned(e *env, plan *m365.Plan) error {
 	print := func(s *screen) { printM365Plan(s, plan) }
-	if err := f.give(e, plan, print); err != nil {
-		return err
-	}
-	if err := f.report(e, "Plan for the tenant "+plan.Tenant, print); err != nil {
+	if err := f.tell(e, plan, "Plan for the tenant "+plan.Tenant, print); err != nil {
 		return err
 	}
 	switch {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 
 	"github.com/postreeve/postreeve/m365"
@@ -49,17 +48,12 @@ func (c *m365RemediateCmd) Run(e *env) error {
 	if err := agree(e, c.Yes, fmt.Sprintf("This moves %s (%s).", plural(len(targets), "message"), c.Cure)); err != nil {
 		return err
 	}
-	r := m365.Remedy{Cure: m365.Cure(c.Cure), IDHeader: c.header(p), Unconfirmed: c.Unconfirmed, Done: func(o m365.Remediation) {
-		if c.JSON {
-			e.out.line(o)
-		} else {
-			viewOf[remedied](o).print(e.out)
-		}
-	}}
+	r := m365.Remedy{Cure: m365.Cure(c.Cure), IDHeader: c.header(p), Unconfirmed: c.Unconfirmed, Done: func(o m365.Remediation) { c.tellRemedy(e, o) }}
 	for _, x := range targets {
-		r.Targets = append(r.Targets, m365.Target{MessageID: x.MessageID, Recipient: x.Recipient, OurID: x.OurID})
+		r.Targets = append(r.Targets, m365.Target(x))
 	}
-	return c.cure(e, t, r)
+	found, err := t.Graph.Remediate(e.ctx, r)
+	return c.endRemedy(e, c.Cure, found, err)
 }
 
 func (c *m365RemediateCmd) header(p *m365.Profile) string {
@@ -68,33 +62,4 @@ func (c *m365RemediateCmd) header(p *m365.Profile) string {
 		prefix = p.Headers.Prefix
 	}
 	return cmp.Or(c.IDHeader, cmp.Or(prefix, "X-Postreeve")+"-Id")
-}
-
-func (c *m365RemediateCmd) cure(e *env, t *m365.Tenant, r m365.Remedy) error {
-	found, err := t.Graph.Remediate(e.ctx, r)
-	return c.end(e, viewOf[[]remedied](found), found, err)
-}
-
-func (c *m365RemediateCmd) end(e *env, all []remedied, raw any, err error) error {
-	if c.Out != "" {
-		data, jerr := json.MarshalIndent(raw, "", "  ")
-		if jerr == nil {
-			jerr = writeOut(c.Out, append(data, '\n'))
-		}
-		if err == nil {
-			err = jerr
-		}
-	}
-	if err != nil {
-		return err
-	}
-	print := func(s *screen) {
-		for _, r := range all {
-			r.print(s)
-		}
-	}
-	if err := c.report(e, "Mail was taken back: "+c.Cure, print); err != nil {
-		return err
-	}
-	return remedyEnd(e, all, c.JSON)
 }

@@ -4,7 +4,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/m365"
 )
 
@@ -25,9 +24,9 @@ Exit codes: 0 written, 1 error.`
 
 // Run writes.
 func (c *m365ScriptCmd) Run(e *env) error {
-	p, err := config.LoadProfile(c.Profile, (*m365.Profile).Check)
+	p, err := loadProfile(e, c.Profile, (*m365.Profile).Check)
 	if err != nil {
-		return badProfile(e, err)
+		return err
 	}
 	apply, offboard, err := m365.Script(p)
 	if err != nil {
@@ -64,9 +63,9 @@ Exit codes: 0 written, 1 error.`
 
 // Run writes.
 func (c *m365RunbookCmd) Run(e *env) error {
-	p, err := config.LoadProfile(c.Profile, (*m365.Profile).Check)
+	p, err := loadProfile(e, c.Profile, (*m365.Profile).Check)
 	if err != nil {
-		return badProfile(e, err)
+		return err
 	}
 	g, err := m365.Runbook(p)
 	if err != nil {

@@ -66,10 +66,7 @@ func (d *tenantDesk) args(verb string, more ...string) []string {
 
 func (d *tenantDesk) run(t *testing.T, want int, verb string, more ...string) result {
 	t.Helper()
-	got := run(t, "", d.args(verb, more...)...)
-	if got.code != want {
-		t.Fatalf("%s %q: exit %d, want %d\n%s%s", verb, more, got.code, want, got.out, got.err)
-	}
+	got := exits(t, want, d.args(verb, more...)...)
 	d.hidden(t, got.out+got.err)
 	return got
 }

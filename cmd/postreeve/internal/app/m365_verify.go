@@ -20,35 +20,17 @@ Example:
 
 // Run verifies.
 func (c *m365VerifyCmd) Run(e *env) error {
-	p, err := c.readProfile(e, true)
-	if err != nil {
-		return err
-	}
-	t, err := c.open(e, p)
+	t, err := c.openProfile(e)
 	if err != nil {
 		return err
 	}
 	t.LookAtCertificate = m365.SMTPCertificate
-	if t.Canary, err = c.canary(e, &c.m365Flags, p); err != nil {
+	if t.Canary, err = c.canary(e, &c.m365Flags, t.Profile); err != nil {
 		return err
 	}
 	r, err := t.Verify(e.ctx)
 	if err != nil {
 		return err
 	}
-	print := func(s *screen) { printReport(s, viewOf[reportView](r)) }
-	if err := c.give(e, r, print); err != nil {
-		return err
-	}
-	word := "in order"
-	if !r.OK() {
-		word = plural(len(r.Drift), "drift")
-	}
-	if err := c.report(e, "The tenant "+r.Tenant+": "+word, print); err != nil {
-		return err
-	}
-	if !r.OK() {
-		return exit(exitPlanned)
-	}
-	return nil
+	return c.tellVerified(e, r, "The tenant "+r.Tenant, r.OK(), len(r.Drift), func(s *screen) { printReport(s, viewOf[reportView](r)) })
 }

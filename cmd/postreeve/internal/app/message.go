@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/relay/store"
 )
 
@@ -12,6 +13,8 @@ type messageCmd struct {
 	List    messageListCmd    `cmd:"" help:"List what came through, newest first."`
 	Show    messageShowCmd    `cmd:"" help:"Show what the ledger has of a message."`
 	Explain messageExplainCmd `cmd:"" help:"Say why a message was treated as it was, and what became of it."`
+	Condemn messageCondemnCmd `cmd:"" help:"Take delivered messages out of the mailboxes again."`
+	Absolve messageAbsolveCmd `cmd:"" help:"Put condemned messages back."`
 }
 
 func (messageCmd) Help() string {
@@ -19,7 +22,8 @@ func (messageCmd) Help() string {
 
 Example:
   postreeve message list -c postreeve.yaml --from ann@ex.org --since 1d
-  postreeve message explain -c postreeve.yaml ID`
+  postreeve message explain -c postreeve.yaml ID
+  postreeve message condemn -c postreeve.yaml --reason "phishing" ID`
 }
 
 type messageListCmd struct {
@@ -77,7 +81,7 @@ type messageShowCmd struct {
 }
 
 func (messageShowCmd) Help() string {
-	return `With --json the whole row: that of the list, and report{report{class score findings runs took_ms} auth{spf dkim dmarc arc}} and events[]{at what who detail}.
+	return `With --json the whole row: that of the list, and report{report{class score findings runs took_ms} auth{spf dkim dmarc arc}}, events[]{at what who detail} and remedies[]{recipient restore state at due attempts who detail}, what was ordered by condemn and absolve.
 
 Example:
   postreeve message show -c postreeve.yaml ID
@@ -87,22 +91,28 @@ Exit codes: 0, 1 there is none, or it cannot be read, 64 wrong usage or configur
 
 // Run shows.
 func (c *messageShowCmd) Run(e *env) error {
-	_, st, err := c.open(e)
+	return single[store.Entry]{what: "message", find: (*store.Store).Message, tell: c.tell}.show(e, c.keptFlags, c.ID)
+}
+
+func (c *messageShowCmd) tell(e *env, _ *config.Config, st *store.Store, m store.Entry) error {
+	remedies, err := st.Remedies(e.ctx, m.ID)
 	if err != nil {
 		return err
 	}
-	defer st.Close()
-	m, err := st.Message(e.ctx, c.ID)
-	if err != nil {
-		return noSuch(err, "message", c.ID)
-	}
 	if c.JSON {
-		e.out.line(m)
+		e.out.line(remediedEntry{m, remedies})
 		return finish(e, exitOK)
 	}
 	printEntry(e.out, m)
 	printEvents(e.out, m.Events)
+	printRemedies(e.out, remedies)
 	return finish(e, exitOK)
+}
+
+// remediedEntry is a row of the ledger with what was ordered about the message after it was delivered.
+type remediedEntry struct {
+	store.Entry
+	Remedies []store.Remedy `json:"remedies,omitempty"`
 }
 
 func printEntry(s *screen, m store.Entry) {

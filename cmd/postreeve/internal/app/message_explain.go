@@ -29,14 +29,13 @@ Exit codes: 0, 1 there is none, or it cannot be read, 64 wrong usage or configur
 
 // Run explains.
 func (c *messageExplainCmd) Run(e *env) error {
-	cfg, st, err := c.open(e)
+	return single[store.Entry]{what: "message", find: (*store.Store).Message, tell: c.tell}.show(e, c.keptFlags, c.ID)
+}
+
+func (c *messageExplainCmd) tell(e *env, cfg *config.Config, st *store.Store, m store.Entry) error {
+	remedies, err := st.Remedies(e.ctx, m.ID)
 	if err != nil {
 		return err
-	}
-	defer st.Close()
-	m, err := st.Message(e.ctx, c.ID)
-	if err != nil {
-		return noSuch(err, "message", c.ID)
 	}
 	if c.JSON {
 		why, action := "", ""
@@ -44,10 +43,10 @@ func (c *messageExplainCmd) Run(e *env) error {
 			why, action = whyClass(cfg, r), whyAction(cfg, m, r)
 		}
 		e.out.line(struct {
-			store.Entry
+			remediedEntry
 			WhyClass  string `json:"why_class,omitempty"`
 			WhyAction string `json:"why_action,omitempty"`
-		}{m, why, action})
+		}{remediedEntry{m, remedies}, why, action})
 		return finish(e, exitOK)
 	}
 	printEntry(e.out, m)
@@ -58,6 +57,7 @@ func (c *messageExplainCmd) Run(e *env) error {
 		e.out.printf("\n%s\n  %s\n", e.out.style(bold, "Why "+actionOf(m)), show(whyAction(cfg, m, r)))
 	}
 	printEvents(e.out, m.Events)
+	printRemedies(e.out, remedies)
 	c.still(e, st, m)
 	return finish(e, exitOK)
 }

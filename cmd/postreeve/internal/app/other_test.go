@@ -15,11 +15,7 @@ import (
 
 func (l *lab) other(t testing.TB, code int, verb string, args ...string) result {
 	t.Helper()
-	got := run(t, "", append([]string{"other", verb, "-c", l.file, "ex.net"}, args...)...)
-	if got.code != code {
-		t.Fatalf("other %s %q ended with %d, want %d\n%s%s", verb, args, got.code, code, got.out, got.err)
-	}
-	return got
+	return exits(t, code, append([]string{"other", verb, "-c", l.file, "ex.net"}, args...)...)
 }
 
 func TestOtherRunbook(t *testing.T) {

@@ -24,6 +24,8 @@ type proofs struct {
 	log *slog.Logger
 	cur atomic.Pointer[picture]
 
+	monitor atomic.Pointer[dnsverify.Monitor] // nil: no domain has to be proven
+
 	mu   sync.Mutex // one follow at a time
 	was  any        // settings that the goroutines run with; nil: none run
 	stop context.CancelFunc
@@ -68,11 +70,7 @@ func (p *proofs) follow(ctx context.Context, c *config.Config, st *store.Store) 
 	states := p.count()
 	p.log.Info("domains are watched", "verified", states[string(dnsverify.StateVerified)], "pending", states[string(dnsverify.StatePending)],
 		"at_risk", states[string(dnsverify.StateAtRisk)], "lapsed", states[string(dnsverify.StateLapsed)], "conflict", states[string(dnsverify.StateConflict)])
-	p.wg.Go(func() {
-		if err := o.monitor(p.log).Run(ctx); ctx.Err() == nil {
-			p.log.Error("domains are not checked any more", "err", err)
-		}
-	})
+	p.monitor.Store(o.monitor(p.log))
 	p.wg.Go(func() {
 		st.Watch(ctx, kindDomain, func(ctx context.Context) {
 			for p.look(ctx, st) != nil {
@@ -93,7 +91,35 @@ func (p *proofs) halt() {
 		p.stop()
 	}
 	p.wg.Wait()
+	p.monitor.Store(nil)
 	p.was, p.stop = nil, nil
+}
+
+// verifyEvery is how often domains that are due to be checked are looked for.
+const verifyEvery = 30 * time.Second
+
+// task has the domains checked that are due, by one node of a fleet.
+func (p *proofs) task() store.Task {
+	return store.Task{Name: "re-verify", Every: verifyEvery, Do: p.sweep}
+}
+
+// sweep checks what is due, and what will be until the next sweep: a first match is confirmed soon after.
+func (p *proofs) sweep(ctx context.Context) error {
+	for until := time.Now().Add(verifyEvery); ; {
+		m := p.monitor.Load()
+		if m == nil {
+			return nil
+		}
+		next := m.Sweep(ctx)
+		if next.After(until) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(max(time.Until(next), time.Second)):
+		}
+	}
 }
 
 // close ends everything.
@@ -111,7 +137,7 @@ func (p *proofs) look(ctx context.Context, st *store.Store) error {
 		if old.broken["."] == "" && ctx.Err() == nil {
 			p.log.Error("the state of domains cannot be read, what was known stays in force", "err", err)
 		}
-		p.cur.Store(&picture{domains: old.domains, seen: old.seen, broken: map[string]string{".": err.Error()}})
+		p.unread(err)
 		return err
 	}
 	now := &picture{domains: map[string][]dnsverify.Entry{}, seen: map[string]int64{}, broken: map[string]string{}}
@@ -123,6 +149,12 @@ func (p *proofs) look(ctx context.Context, st *store.Store) error {
 		p.tell(old, now)
 	}
 	return nil
+}
+
+// unread notes that the store cannot be read.
+func (p *proofs) unread(err error) {
+	old := p.cur.Load()
+	p.cur.Store(&picture{domains: old.domains, seen: old.seen, broken: map[string]string{".": err.Error()}})
 }
 
 func (p *proofs) lookAt(r store.Record, old, now *picture) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/relay/store"
 	"github.com/postreeve/postreeve/verdict"
 )
@@ -101,15 +102,10 @@ Exit codes: 0, 1 there is none, or it cannot be read, 64 wrong usage or configur
 
 // Run shows.
 func (c *quarantineShowCmd) Run(e *env) error {
-	cfg, st, err := c.open(e)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	h, err := st.HeldMessage(e.ctx, c.ID)
-	if err != nil {
-		return noSuch(err, "held message", c.ID)
-	}
+	return single[store.Held]{what: "held message", find: (*store.Store).HeldMessage, tell: c.tell}.show(e, c.keptFlags, c.ID)
+}
+
+func (c *quarantineShowCmd) tell(e *env, cfg *config.Config, st *store.Store, h store.Held) error {
 	if c.Raw {
 		return c.raw(e, st)
 	}
@@ -169,8 +165,7 @@ func (c *quarantineShowCmd) preview(e *env, st *store.Store) error {
 
 func (c *quarantineShowCmd) raw(e *env, st *store.Store) error {
 	if e.out.tty {
-		e.err.printf("postreeve: --raw writes what others have sent: put it into a file, as in --raw %s > sample.eml\n", show(c.ID))
-		return exit(exitUsage)
+		return usage(e, "--raw writes what others have sent: put it into a file, as in --raw %s > sample.eml", c.ID)
 	}
 	body, err := st.ExportHeld(e.ctx, c.ID, operator(c.As))
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/relay/store"
 )
 
@@ -84,15 +85,10 @@ Exit codes: 0, 1 there is none, or it cannot be read, 64 wrong usage or configur
 
 // Run shows.
 func (c *queueShowCmd) Run(e *env) error {
-	_, st, err := c.open(e)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	q, err := st.QueuedMessage(e.ctx, c.ID)
-	if err != nil {
-		return noSuch(err, "queued message", c.ID)
-	}
+	return single[store.Queued]{what: "queued message", find: (*store.Store).QueuedMessage, tell: c.tell}.show(e, c.keptFlags, c.ID)
+}
+
+func (c *queueShowCmd) tell(e *env, _ *config.Config, _ *store.Store, q store.Queued) error {
 	if c.JSON {
 		e.out.line(q)
 		return finish(e, exitOK)
@@ -137,8 +133,7 @@ Exit codes: 0 they are due, 1 there is none, 64 wrong usage or configuration.`
 // Run makes them due.
 func (c *queueRetryCmd) Run(e *env) error {
 	if c.All == (len(c.ID) > 0) {
-		e.err.printf("postreeve: queue retry wants ids, or --all\n")
-		return exit(exitUsage)
+		return usage(e, "queue retry wants ids, or --all")
 	}
 	_, st, err := c.open(e)
 	if err != nil {

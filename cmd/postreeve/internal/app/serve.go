@@ -21,9 +21,9 @@ type serveCmd struct {
 }
 
 func (serveCmd) Help() string {
-	return `Takes mail until SIGTERM or SIGINT, then lets transactions under way finish (timeouts.drain, 30 s) and exits 0; a second signal ends it at once. SIGHUP or a changed file reloads the configuration without dropping a connection; one with errors is refused and the old one stays in force. What needs a new start is said in the log: listen, metrics, spool, log.format, digest, and where and how mail is kept.
+	return `Takes mail until SIGTERM or SIGINT, then lets transactions under way finish (timeouts.drain, 30 s) and exits 0; a second signal ends it at once. SIGHUP or a changed file reloads the configuration without dropping a connection; one with errors is refused and the old one stays in force. What needs a new start is said in the log: listen, metrics, spool, log.format, digest, remediation, and where and how mail is kept.
 
-With state: or database: mail is held, queued while its next hop is away, and every message has a row in a ledger: see postreeve quarantine, queue and message. A store that fails defers what has to be kept, and nothing else. With digest: people are told by mail of what is held for them, with links that release it.
+With state: or database: mail is held, queued while its next hop is away, and every message has a row in a ledger: see postreeve quarantine, queue and message. A store that fails defers what has to be kept, and nothing else. A PostgreSQL or a bucket that does not answer at the start is taken into use when it comes, and mail that needs no store is taken meanwhile; one that answers and refuses (a password, a bucket that is not there, a newer version) ends the start, and so does a file that cannot be opened. With digest: people are told by mail of what is held for them, with links that release it.
 
 Mail for a domain that was never proven is deferred with 451 4.7.1: see postreeve domain --help. What is proven is looked at every day, and a failure of DNS takes no mail away.
 
@@ -53,6 +53,10 @@ func (c *serveCmd) Run(e *env) error {
 	ctx, cancel := context.WithCancel(e.ctx)
 	defer cancel()
 	g, err := newGateway(ctx, cfg, log, level)
+	if err != nil && ctx.Err() != nil {
+		log.Info("ended before it was ready", "err", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

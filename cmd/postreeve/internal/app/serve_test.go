@@ -52,13 +52,7 @@ func serve(t testing.TB, yaml string) *served {
 // write replaces the configuration, as editors do.
 func (s *served) write(t testing.TB, yaml string) {
 	t.Helper()
-	temp := s.file + ".new"
-	if err := os.WriteFile(temp, []byte(yaml), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(temp, s.file); err != nil {
-		t.Fatal(err)
-	}
+	replace(t, s.file, yaml)
 }
 
 // addr is where the n-th listener is.

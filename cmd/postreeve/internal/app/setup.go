@@ -4,13 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -178,19 +176,7 @@ func hopTLS(r config.Route) (*tls.Config, error) {
 	if r.TLSName == "" && r.TLSRoot == "" {
 		return nil, nil
 	}
-	cfg := &tls.Config{ServerName: r.TLSName, MinVersion: tls.VersionTLS12}
-	if r.TLSRoot == "" {
-		return cfg, nil
-	}
-	pem, err := os.ReadFile(r.TLSRoot)
-	if err != nil {
-		return nil, fmt.Errorf("tls.roots: %w", err)
-	}
-	cfg.RootCAs = x509.NewCertPool()
-	if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("tls.roots: %s has no certificate in PEM form", r.TLSRoot)
-	}
-	return cfg, nil
+	return peerTLS(config.PeerTLS{Name: r.TLSName, Roots: r.TLSRoot})
 }
 
 // ownAddrs returns the addresses that a listener on host has: those of all interfaces if it is empty.

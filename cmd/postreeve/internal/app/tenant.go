@@ -31,16 +31,19 @@ type outFlags struct {
 	Out  string `placeholder:"FILE" help:"Write the result into this file too."`
 }
 
+// resultFlags say where the result goes and who is told of it.
+type resultFlags struct {
+	outFlags
+	mailFlags
+}
+
 // dnsFlags say who is asked for MX records.
 type dnsFlags struct {
 	DNS []string `name:"dns" placeholder:"ADDRESS[:PORT]" help:"Ask these resolvers for MX records. By default those of the system."`
 }
 
-// lookup returns nil for the resolvers of the system.
-func (f *dnsFlags) lookup(e *env) (func(context.Context, string) ([]string, error), error) {
-	if len(f.DNS) == 0 {
-		return nil, nil
-	}
+// servers are the resolvers with their ports, none for those of the system.
+func (f *dnsFlags) servers(e *env) ([]string, error) {
 	servers := make([]string, len(f.DNS))
 	for i, s := range f.DNS {
 		a, err := netip.ParseAddrPort(s)
@@ -51,6 +54,15 @@ func (f *dnsFlags) lookup(e *env) (func(context.Context, string) ([]string, erro
 			return nil, usage(e, "--dns %s is no address, as in 192.0.2.53 or 127.0.0.1:5353", s)
 		}
 		servers[i] = a.String()
+	}
+	return servers, nil
+}
+
+// lookup returns nil for the resolvers of the system.
+func (f *dnsFlags) lookup(e *env) (func(context.Context, string) ([]string, error), error) {
+	servers, err := f.servers(e)
+	if err != nil || len(servers) == 0 {
+		return nil, err
 	}
 	r := newResolver(servers)
 	return func(ctx context.Context, domain string) ([]string, error) {
@@ -72,17 +84,27 @@ func usage(e *env, format string, args ...any) error {
 	return exit(exitUsage)
 }
 
-// badProfile reports what is wrong with a profile, line by line.
-func badProfile(e *env, err error) error {
-	bad, ok := errors.AsType[config.Errors](err)
-	if !ok {
-		return err
+// need is a flag that one way to sign in cannot do without.
+type need struct{ way, flag, value string }
+
+// needed refuses a way whose flags are not all there.
+func needed(e *env, way string, all ...need) error {
+	for _, n := range all {
+		if n.way == way && n.value == "" {
+			return usage(e, "--auth %s needs %s", way, n.flag)
+		}
 	}
-	for _, b := range bad {
-		e.err.printf("%s\n", show(b.Error()))
+	return nil
+}
+
+// loadProfile reads a profile and reports what is wrong with it, line by line.
+func loadProfile[T any](e *env, file string, check func(*T) error) (*T, error) {
+	p, err := config.LoadProfile(file, check)
+	if bad, ok := errors.AsType[config.Errors](err); ok {
+		e.printErrors(bad, "the profile")
+		return nil, exit(exitFailed)
 	}
-	e.err.printf("postreeve: %s in the profile, nothing was done\n", plural(len(bad), "error"))
-	return exit(exitFailed)
+	return p, err
 }
 
 // agree asks whether to go on, where somebody can be asked.
@@ -128,14 +150,42 @@ func writeOut(path string, data []byte) error {
 	return nil
 }
 
+// writeJSON is writeOut for a value.
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeOut(path, append(data, '\n'))
+}
+
+// tell writes a result where the flags say, and mails it.
+func (f resultFlags) tell(e *env, v any, subject string, print func(*screen)) error {
+	if err := f.give(e, v, print); err != nil {
+		return err
+	}
+	return f.report(e, subject, print)
+}
+
+// tellVerified is tell for a report on a tenant, and the error to end with.
+func (f resultFlags) tellVerified(e *env, v any, subject string, ok bool, drift int, print func(*screen)) error {
+	word := "in order"
+	if !ok {
+		word = plural(drift, "drift")
+	}
+	if err := f.tell(e, v, subject+": "+word, print); err != nil {
+		return err
+	}
+	if !ok {
+		return exit(exitPlanned)
+	}
+	return nil
+}
+
 // give writes a result where the flags say. For people print does it.
 func (f outFlags) give(e *env, v any, print func(*screen)) error {
 	if f.Out != "" {
-		data, err := json.MarshalIndent(v, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := writeOut(f.Out, append(data, '\n')); err != nil {
+		if err := writeJSON(f.Out, v); err != nil {
 			return err
 		}
 	}

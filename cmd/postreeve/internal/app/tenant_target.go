@@ -2,6 +2,7 @@ package app
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -133,8 +134,37 @@ func (r remedied) print(s *screen) {
 	s.printf("%s  %s  %s%s\n", s.style(style, fmt.Sprintf("%-9s", show(r.State))), show(r.Mailbox), show(r.Target.MessageID), show(reason))
 }
 
-// remedyEnd counts the outcomes and is the error to end with.
-func remedyEnd(e *env, all []remedied, asJSON bool) error {
+// tellRemedy tells of one outcome of one of the packages as soon as it is known.
+func (f resultFlags) tellRemedy(e *env, outcome any) {
+	if f.JSON {
+		e.out.line(outcome)
+		return
+	}
+	viewOf[remedied](outcome).print(e.out)
+}
+
+// endRemedy keeps and mails the outcomes, a list of one of the packages, also where err kept it from being whole.
+func (f resultFlags) endRemedy(e *env, cure string, outcomes any, err error) error {
+	if f.Out != "" {
+		err = cmp.Or(err, writeJSON(f.Out, outcomes))
+	}
+	if err != nil {
+		return err
+	}
+	all := viewOf[[]remedied](outcomes)
+	print := func(s *screen) {
+		for _, r := range all {
+			r.print(s)
+		}
+	}
+	if err := f.report(e, "Mail was taken back: "+cure, print); err != nil {
+		return err
+	}
+	return countRemedy(e, all, f.JSON)
+}
+
+// countRemedy counts the outcomes and is the error to end with.
+func countRemedy(e *env, all []remedied, asJSON bool) error {
 	count := map[string]int{}
 	for _, r := range all {
 		count[r.State]++

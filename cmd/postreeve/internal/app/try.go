@@ -49,8 +49,7 @@ type tried struct {
 // Run tries.
 func (c *tryCmd) Run(e *env) error {
 	if c.Port < 0 || c.Port > 65535 {
-		e.err.printf("postreeve: --port wants a number from 0 to 65535\n")
-		return exit(exitUsage)
+		return usage(e, "--port wants a number from 0 to 65535")
 	}
 	lab, err := newLab(e.ctx, c.Port)
 	if err != nil {

@@ -46,6 +46,8 @@ type Config struct {
 	Auth Auth
 	ARC  []SealKey // empty: nothing is sealed
 
+	Remediation []*Remedy `json:",omitempty"` // tenants whose delivered mail can be taken back
+
 	Protect  Protect
 	Scanners []Scanner // nil: all built-ins; empty: everything is called clean
 	Scan     Scan
@@ -116,19 +118,28 @@ const maxFile = 4 << 20
 
 // Load reads a configuration file. What is wrong with its content is Errors.
 func Load(file string) (*Config, error) {
-	f, err := os.Open(file)
+	data, err := readFile("configuration", file, maxFile)
 	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	if len(data) > maxFile {
-		return nil, Errors{{File: file, Text: fmt.Sprintf("larger than %d MiB", maxFile>>20)}}
+		return nil, err
 	}
 	return Parse(file, data)
+}
+
+// readFile reads a file of at most so many bytes, whole MiB. What it is for stands in errors.
+func readFile(what, file string, most int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	if int64(len(data)) > most {
+		return nil, Errors{{File: file, Text: fmt.Sprintf("larger than %d MiB", most>>20)}}
+	}
+	return data, nil
 }
 
 // Parse reads the content of a configuration file. It looks at nothing but its arguments; the name of

@@ -2,8 +2,6 @@ package config
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -18,17 +16,9 @@ const maxProfile = 1 << 20
 // LoadProfile reads the profile of a tenant strictly, from YAML or JSON by the json tags of its type, and has it
 // checked. What is wrong with it is Errors, all of it at once.
 func LoadProfile[T any](file string, check func(*T) error) (*T, error) {
-	f, err := os.Open(file)
+	data, err := readFile("profile", file, maxProfile)
 	if err != nil {
-		return nil, fmt.Errorf("profile: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxProfile+1))
-	if err != nil {
-		return nil, fmt.Errorf("profile: %w", err)
-	}
-	if len(data) > maxProfile {
-		return nil, Errors{{File: file, Text: "larger than 1 MiB"}}
+		return nil, err
 	}
 	return ParseProfile(file, data, check)
 }

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/postreeve/postreeve/verdict"
@@ -56,7 +55,6 @@ type Rspamd struct {
 }
 
 func (r *Rspamd) fields(base string) fields {
-	class := func(dst *verdict.Class) reader { return oneOf(dst, classes) }
 	return fields{
 		"url": text(&r.URL, endpoint("http", "https", "unix")), "password": secret(&r.Password, base), "tls": r.TLS.read(base),
 		"settings": text(&r.Settings, password), "all-symbols": boolean(&r.AllSymbols),
@@ -182,6 +180,9 @@ func (e *Exec) fields(base string) fields {
 
 func (e *Exec) lacks() string { return missing(e.Path, "path, as in path: /usr/local/bin/judge") }
 
+// class reads what something is said to be.
+func class(dst *verdict.Class) reader { return oneOf(dst, classes) }
+
 func missing(have, want string) string {
 	if have == "" {
 		return want
@@ -191,19 +192,7 @@ func missing(have, want string) string {
 
 // exitClasses reads what exit statuses mean: {0: clean, 1: malicious}.
 func exitClasses(dst *map[int]verdict.Class) reader {
-	return func(d *decoder, v value) {
-		*dst = map[int]verdict.Class{}
-		for key, item := range d.entries(v) {
-			n, err := strconv.ParseUint(key, 10, 8)
-			if err != nil {
-				d.failAt(d.keys[item.path], item.path, "wants an exit status from 0 to 255")
-				continue
-			}
-			var c verdict.Class
-			oneOf(&c, classes)(d, item)
-			(*dst)[int(n)] = c
-		}
-	}
+	return numbersOf(dst, class, "wants an exit status from 0 to 255")
 }
 
 func program(s string) (string, error) {

@@ -211,19 +211,7 @@ func lists(dst *[]List, base string, addresses bool) reader {
 
 // listCodes reads which answers are hits: {2: spam, 4: phishing}.
 func listCodes(dst *map[byte]string) reader {
-	return func(d *decoder, v value) {
-		*dst = map[byte]string{}
-		for key, item := range d.entries(v) {
-			n, err := strconv.ParseUint(key, 10, 8)
-			if err != nil {
-				d.failAt(d.keys[item.path], item.path, "wants the last byte of 127.0.0.x, from 0 to 255")
-				continue
-			}
-			var what string
-			text(&what, password)(d, item)
-			(*dst)[byte(n)] = what
-		}
-	}
+	return numbersOf(dst, func(s *string) reader { return text(s, password) }, "wants the last byte of 127.0.0.x, from 0 to 255")
 }
 
 // Impostor has the settings of the scanner impostor.
@@ -247,6 +235,23 @@ func entriesOf[T any](dst *map[string]T, read func(dst *T) reader) reader {
 			var got T
 			read(&got)(d, item)
 			(*dst)[key] = got
+		}
+	}
+}
+
+// numbersOf is for keys that are numbers from 0 to 255. Of another one it says what it wants.
+func numbersOf[N byte | int, T any](dst *map[N]T, read func(dst *T) reader, wants string) reader {
+	return func(d *decoder, v value) {
+		*dst = map[N]T{}
+		for key, item := range d.entries(v) {
+			n, err := strconv.ParseUint(key, 10, 8)
+			if err != nil {
+				d.failAt(d.keys[item.path], item.path, "%s", wants)
+				continue
+			}
+			var got T
+			read(&got)(d, item)
+			(*dst)[N(n)] = got
 		}
 	}
 }

@@ -48,6 +48,7 @@ func (d *decoder) config(c *Config, v value, base string) {
 		"min-free":     size(&c.Store.MinFree),
 		"bounces":      bounces(&c.Store.Bounces, base),
 		"digest":       digest(&c.Digest, file),
+		"remediation":  remediation(&c.Remediation, base),
 	})
 }
 

@@ -254,7 +254,7 @@ func (d *decoder) store(c *Config) {
 	const how = "set state: to a directory, or database"
 	keeps := d.has("state") || d.has("database") || d.meant["state"] || d.meant["database"]
 	if !keeps {
-		for _, key := range []string{"bodies", "node", "retention", "quota", "min-free", "bounces", "digest"} {
+		for _, key := range []string{"bodies", "node", "retention", "quota", "min-free", "bounces", "digest", "remediation"} {
 			if d.has(key) {
 				d.failKey(key, "says nothing without a place to keep mail: %s", how)
 			}

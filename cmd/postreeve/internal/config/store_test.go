@@ -34,6 +34,32 @@ func TestDigestPage(t *testing.T) {
 	}
 }
 
+// TestRemediationPage: the configuration on the page about taking mail back is one, and the page has every key.
+func TestRemediationPage(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../../docs/remediation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(data)
+	_, rest, _ := strings.Cut(page, "```yaml\n")
+	text, _, ok := strings.Cut(rest, "```")
+	c, err := config.Parse("x.yaml", []byte("hostname: mx.gw.example\nlisten: \":25\"\ndomains: {ex.net: {next-hop: 192.0.2.1, verification: waived}}\n"+text))
+	if err != nil || len(c.Warnings) > 0 || !ok || len(c.Remediation) != 2 || c.Remediation[0].M365 == nil || c.Remediation[1].Google == nil {
+		t.Errorf("%v, %+v", err, c)
+	}
+	for product, unknown := range map[string]string{"m365": "zzzzzz", "gworkspace": "zzzzzz"} {
+		_, err := config.Parse("x.yaml", []byte("remediation: {profile: p, "+product+": {"+unknown+": 1}}\n"))
+		_, list, found := strings.Cut(err.Error(), unknown+": unknown key: use one of: ")
+		list, _, _ = strings.Cut(list, "\n")
+		for key := range strings.SplitSeq(list, ", ") {
+			if !found || !strings.Contains(page, "`"+key+"`") {
+				t.Errorf("the page does not have the key %q of %s", key, product)
+			}
+		}
+	}
+}
+
 func TestDatabaseRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
