@@ -172,40 +172,37 @@ func (s *Store) renew(ctx context.Context) error {
 		return nil
 	}
 	since := time.Now()
-	ours := make(map[string]bool, len(ids))
+	var renewed, ours []string
 	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
-		clear(ours)
+		renewed, ours = nil, nil
 		for some := range slices.Chunk(ids, 500) {
-			args := []any{s.config.claim().Milliseconds(), s.claimant}
-			for _, id := range some {
-				args = append(args, id)
-			}
-			if err := t.renewSome(ctx, args, ours); err != nil {
+			r, o, err := t.renewSome(ctx, s.config.claim(), s.claimant, some)
+			if err != nil {
 				return err
 			}
+			renewed, ours = append(renewed, r...), append(ours, o...)
 		}
 		return nil
 	})
 	if err == nil {
-		s.deliveries.renewed(ids, ours, since)
+		s.deliveries.renewed(ids, renewed, ours, since)
 	}
 	return err
 }
 
-func (t *tx) renewSome(ctx context.Context, args []any, ours map[string]bool) error {
-	rows, err := t.query(ctx, "UPDATE queued SET claimed = @now + ? WHERE claimant = ? AND id IN ("+marks(len(args)-2)+") RETURNING id", args...)
-	if err != nil {
-		return err
+// renewSome returns which claims it has renewed, and which of the others are still ours: a row that somebody else has
+// locked for a moment must not end the claims on all the others.
+func (t *tx) renewSome(ctx context.Context, limit time.Duration, claimant string, ids []string) (renewed, ours []string, err error) {
+	args := []any{limit.Milliseconds(), claimant}
+	for _, id := range ids {
+		args = append(args, id)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return err
-		}
-		ours[id] = true
+	in := " WHERE claimant = ? AND id IN (" + marks(len(ids)) + ")"
+	renewed, err = t.texts(ctx, "UPDATE queued SET claimed = @now + ? WHERE id IN (SELECT id FROM queued"+in+t.db.locked()+") RETURNING id", args...)
+	if err == nil && len(renewed) < len(ids) {
+		ours, err = t.texts(ctx, "SELECT id FROM queued"+in, args[1:]...)
 	}
-	return rows.Err()
+	return renewed, ours, err
 }
 
 // freeClaims ends all claims, where it is known that nobody else works here. Who made them has been killed.
@@ -227,15 +224,24 @@ func (d *deliveries) mine() []string {
 }
 
 // renewed takes note of what was renewed, and of what was not.
-func (d *deliveries) renewed(asked []string, ours map[string]bool, since time.Time) {
+func (d *deliveries) renewed(asked, renewed, ours []string, since time.Time) {
+	here := make(map[string]bool, len(asked)) // true: renewed
+	for _, id := range ours {
+		here[id] = false
+	}
+	for _, id := range renewed {
+		here[id] = true
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, id := range asked {
-		switch c := d.rows[id]; {
+		c := d.rows[id]
+		done, ours := here[id]
+		switch {
 		case c == nil: // done in the meantime
-		case ours[id]:
+		case done:
 			c.since = since
-		case c.since.Before(since):
+		case !ours && c.since.Before(since):
 			c.lost = true
 		}
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/postreeve/postreeve/relay"
 	"github.com/postreeve/postreeve/relay/store"
@@ -300,4 +302,60 @@ type damagedBodies struct {
 
 func (b damagedBodies) Get(ctx context.Context, _ string) (verdict.Source, error) {
 	return nil, errors.Join(store.ErrDamaged, b.before(ctx))
+}
+
+// TestRenewAmongLocked: a row that a person has locked ends no claim on the others.
+func TestRenewAmongLocked(t *testing.T) {
+	t.Parallel()
+	url := database(t)
+	s := open(t, store.Config{Database: strings.Replace(url, "?", "?lock_timeout=50ms&", 1), Bodies: "file:" + t.TempDir(), Node: "n1"})
+	until := make(chan struct{})
+	var begun atomic.Int32
+	d := &relay.Domain{Name: "ex.net", Mode: relay.StoreAndForward, Next: relay.NextHopFunc(func(_ context.Context, e verdict.Envelope, _ verdict.Source) ([]relay.Receipt, error) {
+		begun.Add(1)
+		<-until
+		return taken(e), nil
+	})}
+	run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}})
+	t.Cleanup(sync.OnceFunc(func() { close(until) }))
+	for _, id := range []string{"q0", "q1"} {
+		m := message(id, id+"@ex.net")
+		if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, "attempts", func() bool { return begun.Load() == 2 })
+	person, err := pgx.Connect(t.Context(), strings.Replace(url, "pool_max_conns=8&", "", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer person.Close(context.Background())
+	lock, err := person.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Rollback(context.Background())
+	if _, err := lock.Exec(t.Context(), "SELECT id FROM queued WHERE id = 'q1' FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	claimed := func(id string) time.Time {
+		q, err := s.QueuedMessage(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q.Claimed
+	}
+	was, other := claimed("q0"), claimed("q1")
+	if err := s.Renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !claimed("q0").After(was) || !claimed("q1").Equal(other) {
+		t.Errorf("claimed until %v and %v, after %v and %v", claimed("q0"), claimed("q1"), was, other)
+	}
+	if err := lock.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Renew(t.Context()); err != nil || !claimed("q1").After(other) {
+		t.Errorf("%v: what was locked is still ours", err)
+	}
 }

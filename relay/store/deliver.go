@@ -201,7 +201,7 @@ func (s *Store) failed(ctx context.Context, q Queued, why error) result {
 }
 
 // asideAfter is how long after its time a message is still tried whose body cannot be read.
-const asideAfter = 24 * time.Hour
+const asideAfter = 2 * time.Hour
 
 // unread puts a row back whose body cannot be read now. One that is never given up, since nobody has seen it, would be
 // tried for ever: somebody has to look.

@@ -28,6 +28,9 @@ func (s *Store) Retain(ctx context.Context) error { return s.retain(ctx) }
 // Remediate does the orders that are due.
 func (s *Store) Remediate(ctx context.Context, by Remediator) error { return s.remediate(ctx, by) }
 
+// Renew keeps the claims of this node.
+func (s *Store) Renew(ctx context.Context) error { return s.renew(ctx) }
+
 // Sweep deletes bodies without a row that are older than age.
 func (s *Store) Sweep(ctx context.Context, age time.Duration) error { return s.sweepBodies(ctx, age) }
 

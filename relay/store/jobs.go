@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -43,6 +44,8 @@ type Task struct {
 	Name  string // short and constant
 	Every time.Duration
 	Do    func(ctx context.Context) error // must be safe to run twice
+	// Limit is how long it may take, and after which another node does it if the one that did has died; 0: 15 minutes.
+	Limit time.Duration
 }
 
 type taskArgs struct {
@@ -91,13 +94,16 @@ func (s *Store) nextDue(ctx context.Context, domain string) (time.Time, error) {
 type taskWorker struct {
 	river.WorkerDefaults[taskArgs]
 	s     *Store
-	tasks map[string]func(ctx context.Context) error
+	tasks map[string]Task
 }
 
-func (w *taskWorker) Timeout(*river.Job[taskArgs]) time.Duration { return taskTimeout }
+// Timeout is also when River takes the job from a node that has died.
+func (w *taskWorker) Timeout(job *river.Job[taskArgs]) time.Duration {
+	return cmp.Or(w.tasks[job.Args.Name].Limit, taskTimeout)
+}
 
 func (w *taskWorker) Work(ctx context.Context, job *river.Job[taskArgs]) error {
-	do := w.tasks[job.Args.Name]
+	do := w.tasks[job.Args.Name].Do
 	if do == nil {
 		return river.JobCancel(fmt.Errorf("no task %q on this node", job.Args.Name))
 	}
@@ -129,6 +135,10 @@ func (s *Store) openJobs(ctx context.Context, tasks []Task) (*jobs, error) {
 	if err := setUp(ctx, j, s, riversqlite.New(d.write), tasks); err != nil {
 		return nil, errors.Join(err, d.write.Close())
 	}
+	// Who ran them has been killed. What they were about stands in the rows.
+	if _, err := d.write.ExecContext(ctx, "DELETE FROM river_job WHERE state = 'running'"); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: jobs of an earlier process: %w", err), d.write.Close())
+	}
 	return j, nil
 }
 
@@ -146,10 +156,10 @@ func setUp[T any](ctx context.Context, j *jobs, s *Store, driver riverdriver.Dri
 	}
 	workers := river.NewWorkers()
 	all := append(s.ownTasks(), tasks...)
-	do := make(map[string]func(context.Context) error)
+	do := make(map[string]Task)
 	var periodic []*river.PeriodicJob
 	for _, t := range all {
-		do[t.Name] = t.Do
+		do[t.Name] = t
 		periodic = append(periodic, river.NewPeriodicJob(river.PeriodicInterval(t.Every), func() (river.JobArgs, *river.InsertOpts) {
 			return taskArgs{t.Name}, &river.InsertOpts{MaxAttempts: 1, Queue: "tasks", UniqueOpts: unique}
 		}, &river.PeriodicJobOpts{RunOnStart: true}))
@@ -162,7 +172,7 @@ func setUp[T any](ctx context.Context, j *jobs, s *Store, driver riverdriver.Dri
 		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 20}, "tasks": {MaxWorkers: 4}},
 		// On SQLite all of this is one process: asking often costs little.
 		FetchPollInterval: 500 * time.Millisecond, FetchCooldown: 50 * time.Millisecond,
-		JobTimeout: jobTimeout, RescueStuckJobsAfter: taskTimeout + time.Minute,
+		JobTimeout: jobTimeout, RescueStuckJobsAfter: time.Minute, // and no sooner than its Timeout
 		CompletedJobRetentionPeriod: time.Hour, CancelledJobRetentionPeriod: time.Hour, DiscardedJobRetentionPeriod: 24 * time.Hour,
 	})
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Remedy is an order about a message that was delivered: to take it out of the mailbox of one recipient, or to put
@@ -19,7 +21,7 @@ type Remedy struct {
 	Restore   bool      `json:"restore,omitempty"` // put it back
 	State     string    `json:"state"`             // waiting, done, missing, failed
 	At        time.Time `json:"at"`                // of the order
-	Due       time.Time `json:"due"`               // of the next attempt
+	Due       time.Time `json:"due,omitzero"`      // of the next attempt; zero: at once
 	Attempts  int       `json:"attempts"`
 	Who       string    `json:"who,omitempty"`
 	Detail    string    `json:"detail,omitempty"` // of the last attempt
@@ -49,6 +51,7 @@ type RemedyResult struct {
 // How orders are tried: missing mail may still be on its way to the mailbox, a tenant that cannot be reached comes back.
 const (
 	remedyEvery   = 10 * time.Second
+	remedyLimit   = 6 * time.Minute
 	remedyBatch   = 200
 	remedyFor     = 24 * time.Hour
 	missingTries  = 5
@@ -56,7 +59,7 @@ const (
 )
 
 const insertRemedy = `INSERT INTO remedy (message, recipient, domain, message_id, restore, state, at, due, attempts, who, detail)
- VALUES (?, ?, ?, ?, 0, 'waiting', ?, ?, 0, ?, '') ON CONFLICT (message, recipient) DO UPDATE SET
+ VALUES (?, ?, ?, ?, 0, 'waiting', ?, 0, 0, ?, '') ON CONFLICT (message, recipient) DO UPDATE SET
  restore = 0, state = 'waiting', at = excluded.at, due = excluded.due, attempts = 0, who = excluded.who, detail = ''`
 
 const selectRemedy = "SELECT message, recipient, domain, message_id, restore, state, at, due, attempts, who, detail FROM remedy"
@@ -71,7 +74,7 @@ func (s *Store) Condemn(ctx context.Context, who, why string, ids ...string) ([]
 			return err
 		}
 		for _, to := range m.Recipients {
-			if err := t.put(ctx, insertRemedy, id, to, m.Domain, m.MessageID, millis(now), millis(now), text(who, 256)); err != nil {
+			if err := t.put(ctx, insertRemedy, id, to, m.Domain, m.MessageID, millis(now), text(who, 256)); err != nil {
 				return err
 			}
 		}
@@ -82,8 +85,8 @@ func (s *Store) Condemn(ctx context.Context, who, why string, ids ...string) ([]
 // Absolve orders condemned messages to be put back, and returns the orders.
 func (s *Store) Absolve(ctx context.Context, who, why string, ids ...string) ([]Remedy, error) {
 	return s.order(ctx, who, "message.absolve", why, ids, func(ctx context.Context, t *tx, id string, now time.Time) error {
-		res, err := t.exec(ctx, "UPDATE remedy SET restore = 1, state = 'waiting', at = ?, due = ?, attempts = 0, who = ?, detail = '' WHERE message = ? AND restore = 0",
-			millis(now), millis(now), text(who, 256), id)
+		res, err := t.exec(ctx, "UPDATE remedy SET restore = 1, state = 'waiting', at = ?, due = 0, attempts = 0, who = ?, detail = '' WHERE message = ? AND restore = 0",
+			millis(now), text(who, 256), id)
 		if err != nil {
 			return err
 		}
@@ -141,42 +144,40 @@ func (t *tx) delivered(ctx context.Context, id string) (Entry, error) {
 	case m.MessageID == "":
 		return m, fmt.Errorf("store: message %s has no Message-ID, by which it could be found", id)
 	case m.Held != "":
-		if m.Recipients, err = t.texts(ctx, "SELECT address FROM held_recipient WHERE held = ? AND state IN ('released', 'uncertain') ORDER BY n", m.Held); err == nil && len(m.Recipients) == 0 {
-			err = fmt.Errorf("store: message %s is in quarantine, or was: nobody got it", id)
-		}
+		err = t.released(ctx, &m)
 		return m, err
 	case action != "deliver" && action != "tag", strings.HasPrefix(m.Reply, "5"):
 		return m, fmt.Errorf("store: message %s was not delivered: its sender was told %s", id, text(m.Reply, 80))
 	}
-	waiting, err := t.texts(ctx, "SELECT address FROM queued_recipient WHERE queued = ? AND state != 'delivered'", id)
-	if err != nil {
-		return m, err
+	waiting, err := t.texts(ctx, "SELECT address FROM queued_recipient WHERE queued = ? AND state = 'waiting' ORDER BY n", id)
+	if err == nil && len(waiting) > 0 { // it would still be delivered to them
+		err = fmt.Errorf("store: message %s is still in the queue for %s: drop it there first", id, some(waiting))
 	}
-	for _, w := range waiting {
-		m.Recipients = slices.DeleteFunc(m.Recipients, func(a string) bool { return a == address(w) })
-	}
-	if len(m.Recipients) == 0 {
-		return m, fmt.Errorf("store: message %s is still in the queue: drop it there", id)
-	}
-	return m, nil
+	return m, err
 }
 
-// texts returns a column of texts.
-func (t *tx) texts(ctx context.Context, query string, args ...any) ([]string, error) {
-	rows, err := t.query(ctx, query, args...)
+// released finds those who got a message that was held.
+func (t *tx) released(ctx context.Context, m *Entry) error {
+	held, err := t.texts(ctx, "SELECT r.address FROM held_recipient r JOIN held h ON h.id = r.held WHERE r.held = ? AND r.state IN ('held', 'releasing') AND h.state = 'held' ORDER BY r.n", m.Held)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			return nil, err
-		}
-		out = append(out, s)
+	if len(held) > 0 { // they could still release it
+		return fmt.Errorf("store: message %s is still in quarantine for %s: delete it there first", m.ID, some(held))
 	}
-	return out, rows.Err()
+	m.Recipients, err = t.texts(ctx, "SELECT address FROM held_recipient WHERE held = ? AND state IN ('released', 'uncertain') ORDER BY n", m.Held)
+	if err == nil && len(m.Recipients) == 0 {
+		err = fmt.Errorf("store: message %s was in quarantine: nobody got it", m.ID)
+	}
+	return err
+}
+
+// some names a few addresses.
+func some(list []string) string {
+	if len(list) > 5 {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:5], ", "), len(list)-5)
+	}
+	return strings.Join(list, ", ")
 }
 
 // Remedies are the orders about a message, and what became of them.
@@ -220,14 +221,19 @@ func (s *Store) remediate(ctx context.Context, by Remediator) error {
 			k := kind{r.Domain, r.Restore}
 			kinds[k] = append(kinds[k], r)
 		}
+		var g errgroup.Group // a tenant that is slow keeps no other waiting
+		g.SetLimit(8)
 		for k, orders := range kinds {
-			results, err := shieldRemedy(ctx, by, k.domain, k.restore, orders)
-			if ctx.Err() != nil {
-				return nil // what was not noted is done again
-			}
-			if err := s.noteRemedies(ctx, orders, results, err); err != nil {
-				return err
-			}
+			g.Go(func() error {
+				results, err := shieldRemedy(ctx, by, k.domain, k.restore, orders)
+				if err != nil && ctx.Err() != nil {
+					return nil // it was stopped, and is done again
+				}
+				return s.noteRemedies(ctx, orders, results, err)
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
 		}
 	}
 	return nil

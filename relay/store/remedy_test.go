@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -147,6 +148,24 @@ func TestCondemnRefused(t *testing.T) {
 		if got := orders(t, s, "good"); got != nil {
 			t.Errorf("ordered all the same: %q", got)
 		}
+		d := &relay.Domain{Name: "ex.net"}
+		two := message("two", "ann@ex.net", "bob@ex.net")
+		if id, err = s.Hold(ctx, d, two, nil); err != nil {
+			t.Fatal(err)
+		}
+		record(t, s, "two", relay.Outcome{Action: relay.Hold, Held: id}, "ann@ex.net", "bob@ex.net")
+		if err := s.Rewrite(ctx, "UPDATE held_recipient SET state = 'released' WHERE held = ? AND n = 0", id); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Condemn(ctx, "anna", "", "two"); err == nil || !strings.Contains(err.Error(), "still in quarantine for bob@ex.net") {
+			t.Errorf("bob can still release it: %v", err)
+		}
+		if err := s.DeleteHeld(ctx, id, "anna"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Condemn(ctx, "anna", "", "two"); err != nil || len(got) != 1 || got[0].Recipient != "ann@ex.net" {
+			t.Errorf("%v, %v: ann has got it", got, err)
+		}
 		hop := &hop{}
 		run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": {Name: "ex.net", Next: hop}}})
 		if _, err := s.RetryQueued(ctx, "anna"); err != nil {
@@ -157,6 +176,35 @@ func TestCondemnRefused(t *testing.T) {
 			t.Errorf("%v, %v: it has left the queue", got, err)
 		}
 	})
+}
+
+// TestRemedyAfterKill: a process that was killed while it took mail back keeps the next one from nothing.
+func TestRemedyAfterKill(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := store.Open(t.Context(), store.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	record(t, s, "m1", relay.Outcome{Action: relay.Deliver}, "ann@ex.net")
+	if _, err := s.Condemn(t.Context(), "anna", "", "m1"); err != nil {
+		t.Fatal(err)
+	}
+	copied := t.TempDir() // what a kill leaves
+	b := &mailboxes{gone: map[string]bool{}}
+	b.say = func([]store.Remedy) ([]store.RemedyResult, error) {
+		b.say = nil
+		return []store.RemedyResult{{State: store.StateFailed, Again: true}}, os.CopyFS(copied, os.DirFS(dir))
+	}
+	stop := run(t, s, store.RunConfig{Directory: relay.Static{}, Remediator: b})
+	await(t, "the first look", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.say == nil })
+	stop()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, store.Config{Dir: copied})
+	run(t, s, store.RunConfig{Directory: relay.Static{}, Remediator: b})
+	await(t, "taking back", func() bool { return len(became(t, s, "m1")) == 2 })
 }
 
 // TestRemedyRetried: what goes wrong is tried again, for a while.

@@ -9,9 +9,9 @@ import (
 // ownTasks are what every store does.
 func (s *Store) ownTasks() []Task {
 	return []Task{
-		{"queue", 15 * time.Second, s.sweepQueue},
-		{"retention", 10 * time.Minute, s.retain},
-		{"bodies", 6 * time.Hour, func(ctx context.Context) error {
+		{Name: "queue", Every: 15 * time.Second, Do: s.sweepQueue},
+		{Name: "retention", Every: 10 * time.Minute, Do: s.retain},
+		{Name: "bodies", Every: 6 * time.Hour, Do: func(ctx context.Context) error {
 			if _, sound, err := s.now(ctx); err != nil || !sound {
 				return err
 			}

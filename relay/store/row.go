@@ -93,5 +93,5 @@ type headline struct{ author, subject, messageID string }
 
 func headlineOf(m *verdict.Message) headline {
 	h := m.Header()
-	return headline{text(h.Text("From"), 512), text(h.Text("Subject"), 512), text(strings.TrimSpace(h.Get("Message-ID")), 512)}
+	return headline{text(h.Text("From"), 512), text(h.Text("Subject"), 512), text(strings.TrimSpace(h.Get("Message-ID")), 998)}
 }

@@ -30,7 +30,8 @@ func (c RunConfig) tasks(s *Store) []Task {
 	if c.Remediator == nil {
 		return c.Tasks
 	}
-	return append(slices.Clone(c.Tasks), Task{"remediate", remedyEvery, func(ctx context.Context) error { return s.remediate(ctx, c.Remediator) }})
+	return append(slices.Clone(c.Tasks), Task{Name: "remediate", Every: remedyEvery, Limit: remedyLimit,
+		Do: func(ctx context.Context) error { return s.remediate(ctx, c.Remediator) }})
 }
 
 // stopTime is how long deliveries under way may take after Run's ctx has ended.

@@ -170,7 +170,7 @@ func TestBodyBreaksOff(t *testing.T) {
 		if lines.has("next hop away") {
 			t.Errorf("the hop was taken for away:\n%s", lines.b.String())
 		}
-		if err := s.Rewrite(t.Context(), "UPDATE queued SET expires = @now - 90000000, due = 0 WHERE id = 'later@ex.net'"); err != nil { // 25 h
+		if err := s.Rewrite(t.Context(), "UPDATE queued SET expires = @now - 10800000, due = 0 WHERE id = 'later@ex.net'"); err != nil { // 3 h
 			t.Fatal(err)
 		}
 		sweepUntil(t, s, "setting aside", func() bool {

@@ -108,6 +108,24 @@ func (t *tx) queryRow(ctx context.Context, query string, args ...any) pgx.Row {
 	return t.pg.QueryRow(ctx, t.db.bind(query), args...)
 }
 
+// texts returns a column of texts.
+func (t *tx) texts(ctx context.Context, query string, args ...any) ([]string, error) {
+	rows, err := t.query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, rows.Err()
+}
+
 // commit makes everything durable. Whoever has to tell a statement that fails from a commit that does calls send before.
 func (t *tx) commit(ctx context.Context) error {
 	if t.pg == nil {
