@@ -37,6 +37,18 @@ type Target struct {
 	OurID string `json:"our_id"`
 }
 
+// Check says why a message cannot be looked for, whatever is to be done with it: its Message-ID is none, or the recipient
+// is no address. [Client.Remediate] refuses a remedy with such a target as a whole.
+func (t Target) Check() error {
+	switch {
+	case t.MessageID == "" || len(t.MessageID) > 998 || strings.ContainsFunc(t.MessageID, notPrintable):
+		return fmt.Errorf("gworkspace: %q is no Message-ID", oneLine(t.MessageID, 100))
+	case !isAddress(t.Recipient):
+		return fmt.Errorf("gworkspace: %q is no address", oneLine(t.Recipient, 100))
+	}
+	return nil
+}
+
 // A Remedy says what to do with which messages.
 type Remedy struct {
 	Cure     Cure
@@ -107,11 +119,10 @@ func checkRemedy(r Remedy) error {
 		return fmt.Errorf("gworkspace: %q is no name of a header field", oneLine(r.IDHeader, 100))
 	}
 	for _, t := range r.Targets {
+		if err := t.Check(); err != nil {
+			return err
+		}
 		switch {
-		case t.MessageID == "" || len(t.MessageID) > 998 || strings.ContainsFunc(t.MessageID, notPrintable):
-			return fmt.Errorf("gworkspace: %q is no Message-ID", oneLine(t.MessageID, 100))
-		case !isAddress(t.Recipient):
-			return fmt.Errorf("gworkspace: %q is no address", oneLine(t.Recipient, 100))
 		case t.OurID == "" && !r.Unconfirmed:
 			return fmt.Errorf("gworkspace: the message %s for %s has no id of ours: it could be another one of that Message-ID", oneLine(t.MessageID, 200), t.Recipient)
 		case t.OurID != "" && r.IDHeader == "":

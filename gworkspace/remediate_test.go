@@ -152,6 +152,20 @@ func TestRemediateRefuses(t *testing.T) {
 	}
 }
 
+func TestTargetCheck(t *testing.T) {
+	t.Parallel()
+	for to, ok := range map[string]bool{"ann@ex.net": true, "Ann+x@sub.EX.net": true, "x@b-.ex.net": false, "x@ex": false, "x@ex..net": false, "a b@ex.net": false, "ann": false, "": false} {
+		if err := target(1, to, "").Check(); (err == nil) != ok {
+			t.Errorf("%q: %v", to, err)
+		}
+	}
+	for id, ok := range map[string]bool{"<a@x>": true, "": false, "<a\n@x>": false, strings.Repeat("a", 999): false} {
+		if err := (gworkspace.Target{MessageID: id, Recipient: "ann@ex.net"}).Check(); (err == nil) != ok {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
+
 // TestRemediateScope: the first refusal ends it, and says which scope is missing.
 func TestRemediateScope(t *testing.T) {
 	t.Parallel()

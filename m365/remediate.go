@@ -50,9 +50,11 @@ type Remedy struct {
 
 // The states an [Remediation] can be in.
 const (
-	MailCured    = "cured"     // everything that was found
-	MailNotFound = "not found" // no such message in the mailbox, or not with our id: moved, deleted, never arrived
-	MailFailed   = "failed"    // see Err
+	MailCured = "cured" // everything that was found
+	// MailNotFound: no such message in the mailbox, or not with our id: moved, deleted, never arrived. With a Reason:
+	// there is no mailbox to look into.
+	MailNotFound = "not found"
+	MailFailed   = "failed" // see Err
 )
 
 // An Remediation is what became of one message in one mailbox.
@@ -63,7 +65,7 @@ type Remediation struct {
 	Found   int    `json:"found"` // messages that matched
 	Cured   int    `json:"cured"` // of them, those that are now, or were already, where the cure puts them
 	Err     error  `json:"-"`
-	Reason  string `json:"reason,omitempty"` // Err in words
+	Reason  string `json:"reason,omitempty"` // Err in words, or why there was nowhere to look
 }
 
 // Remediate takes back, or gives back, delivered mail: it finds each message by its Message-ID in the mailbox
@@ -144,6 +146,10 @@ func (g *Graph) cure(ctx context.Context, r Remedy, boxes []box, t *tally) error
 	for _, j := range jobs {
 		ids, err := j.found(r)
 		switch {
+		case err != nil && j.finds[0].noMailbox():
+			o := j.outcome(MailNotFound, 0, nil)
+			o.Reason = "there is no mailbox in Exchange Online: a guest, a user without a licence, or a mailbox on-premises"
+			t.add(o)
 		case err != nil:
 			t.add(j.outcome(MailFailed, 0, err))
 		case len(ids)+j.there == 0:
@@ -190,6 +196,17 @@ func actPart(c Cure, user, id string) *part {
 		return &part{mailbox: user, method: http.MethodPost, path: path + "/permanentDelete"}
 	}
 	return &part{mailbox: user, method: http.MethodPost, path: path + "/move", body: map[string]string{"destinationId": folders[c]}}
+}
+
+// noMailboxCodes are what Graph answers, with 404, for a user of the directory whose mail it cannot look into. The
+// codes of a message or a folder that is not there are none of them.
+var noMailboxCodes = []string{"MailboxNotEnabledForRESTAPI", "MailboxNotSupportedForRESTAPI", "ErrorNonExistentMailbox", "ErrorInvalidUser",
+	"Request_ResourceNotFound", "ResourceNotFound"}
+
+// noMailbox says whether the user has no mailbox: a guest, an unlicensed user, or one whose mailbox is on-premises.
+func (p *part) noMailbox() bool {
+	e, ok := errors.AsType[*Error](p.err(""))
+	return ok && e.Status == http.StatusNotFound && slices.Contains(noMailboxCodes, e.Type)
 }
 
 // found returns the ids of the messages that are meant.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,6 +104,35 @@ func TestRemediateGroup(t *testing.T) {
 	}
 	if d := cmp.Diff(string(before), string(s.Snapshot())); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestRemediateNoMailbox: who has no mailbox does not make the mail of a group fail, and nothing else is taken for that.
+func TestRemediateNoMailbox(t *testing.T) {
+	t.Parallel()
+	for code, state := range map[string]string{
+		"MailboxNotEnabledForRESTAPI": m365.MailNotFound, "MailboxNotSupportedForRESTAPI": m365.MailNotFound, "ErrorNonExistentMailbox": m365.MailNotFound,
+		"ErrorInvalidUser": m365.MailNotFound, "Request_ResourceNotFound": m365.MailNotFound, "ResourceNotFound": m365.MailNotFound,
+		"ErrorItemNotFound": m365.MailFailed, "ErrorFolderNotFound": m365.MailFailed, "ErrorMailboxMoveInProgress": m365.MailFailed,
+	} {
+		for _, cure := range []m365.Cure{m365.MoveToJunk, m365.SoftDelete} { // one query for each message, and two
+			s := mailTenant(t)
+			s.AddUserWithoutMailbox(code, "guest@contoso.example")
+			s.AddGroup("some@contoso.example", "MailUniversalDistributionGroup", "ann@contoso.example", "guest@contoso.example", "bob@contoso.example")
+			g, _ := newGraph(t, s)
+			got, err := g.Remediate(t.Context(), m365.Remedy{Cure: cure, IDHeader: idHeader,
+				Targets: []m365.Target{target("some@contoso.example"), target("guest@contoso.example")}})
+			if err != nil || len(got) != 4 {
+				t.Fatalf("%s: Remediate = %+v, %v", code, got, err)
+			}
+			for i, want := range []string{m365.MailCured, m365.MailCured, state, state} {
+				o := got[i]
+				noMailbox := strings.HasPrefix(o.Reason, "there is no mailbox")
+				if o.State != want || noMailbox != (want == m365.MailNotFound) || (o.Err != nil) != (want == m365.MailFailed) || i >= 2 && o.Mailbox != "guest@contoso.example" {
+					t.Errorf("%s, %s, %d: %+v, want %s", code, cure, i, o, want)
+				}
+			}
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ type graphState struct {
 type user struct {
 	id, upn  string
 	proxies  []string
+	lacking  string // code that requests about mail are refused with; empty: there is a mailbox
 	messages []*Message
 }
 
@@ -56,6 +57,18 @@ func (s *Server) AddUser(addresses ...string) string {
 	return u.id
 }
 
+// AddUserWithoutMailbox adds a user with its addresses, as guests, unlicensed users and users with a mailbox on-premises
+// are: the directory knows it, groups may have it, and requests about its mail get 404 with the code, such as
+// MailboxNotEnabledForRESTAPI. It returns the id.
+func (s *Server) AddUserWithoutMailbox(code string, addresses ...string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := &user{id: s.guid(), upn: addresses[0], proxies: addresses, lacking: code}
+	s.graph.users = append(s.graph.users, u)
+	s.add("Recipient", recipient(addresses, "MailUser"))
+	return u.id
+}
+
 // AddGroup adds a group with members by their addresses; kind is MailUniversalDistributionGroup,
 // MailUniversalSecurityGroup, DynamicDistributionGroup or GroupMailbox.
 func (s *Server) AddGroup(address, kind string, members ...string) string {
@@ -88,7 +101,7 @@ func (s *Server) AddMessage(address string, m Message) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.user(address)
-	if u == nil {
+	if u == nil || u.lacking != "" {
 		panic("m365test: no mailbox " + address)
 	}
 	m.ID = "AAMk" + strings.ReplaceAll(s.guid(), "-", "") + "="

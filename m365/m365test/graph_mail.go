@@ -13,6 +13,10 @@ func (s *Server) mail(w http.ResponseWriter, r *http.Request, parts []string, bo
 		graphError(w, http.StatusNotFound, "ErrorInvalidUser", "The requested user '"+parts[1]+"' is invalid.")
 		return
 	}
+	if u.lacking != "" {
+		graphError(w, http.StatusNotFound, u.lacking, "The mailbox is either inactive, soft-deleted, or is hosted on-premise.")
+		return
+	}
 	folder := ""
 	rest := parts[2:]
 	if rest[0] == "mailFolders" && len(rest) >= 3 {

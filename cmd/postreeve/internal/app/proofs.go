@@ -100,7 +100,7 @@ const verifyEvery = 30 * time.Second
 
 // task has the domains checked that are due, by one node of a fleet.
 func (p *proofs) task() store.Task {
-	return store.Task{Name: "re-verify", Every: verifyEvery, Do: p.sweep}
+	return store.Task{Name: "re-verify", Every: verifyEvery, Do: p.sweep, Limit: 5 * time.Minute}
 }
 
 // sweep checks what is due, and what will be until the next sweep: a first match is confirmed soon after.

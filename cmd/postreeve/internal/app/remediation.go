@@ -16,7 +16,7 @@ import (
 )
 
 // remedyPatience is how long one tenant may keep the orders about others waiting.
-const remedyPatience = 10 * time.Minute
+const remedyPatience = 5 * time.Minute
 
 // newRemediator makes what takes delivered mail back in the tenants of a configuration. It is nil without any. Profiles
 // and secrets are read, and nobody is asked.
@@ -191,7 +191,7 @@ func foldRemedy(t target, outcomes []remedied, err error) store.RemedyResult {
 	case cured > 0:
 		return store.RemedyResult{State: store.StateDone, Detail: fmt.Sprintf("in %d of %s", cured, plural(len(all), "mailbox"))}
 	case missed > 0 && len(all) == 1:
-		return store.RemedyResult{State: store.StateMissing, Again: true, Detail: "there is no such message in the mailbox"}
+		return store.RemedyResult{State: store.StateMissing, Again: true, Detail: cmp.Or(remedyReason(all[0].Reason), "there is no such message in the mailbox")}
 	case missed > 0:
 		return store.RemedyResult{State: store.StateMissing, Again: true, Detail: "there is no such message in " + plural(len(all), "mailbox")}
 	}

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -233,16 +232,13 @@ type googleAccess struct {
 	tokens, mail gworkspace.TokenSource
 }
 
-// googleAddress is what the package takes for an address.
-var googleAddress = regexp.MustCompile(`^[^\x00-\x20\x7f-\x{10FFFF}"(),:;<>\[\\\]@]+@[a-z0-9_.-]+$`)
-
 func (g *googleTaker) refuses(t target) string {
 	switch {
 	case odd(t.MessageID, 998):
 		return oddMessage
 	case strings.ContainsAny(t.MessageID, " \t\"(){}"):
 		return "Gmail cannot search for a Message-ID with blanks, quotes or brackets in it"
-	case len(t.Recipient) > 254 || !googleAddress.MatchString(t.Recipient):
+	case gworkspace.Target(t).Check() != nil: // one such target is the end of all in a remedy
 		return oddAddress
 	}
 	return ""

@@ -175,6 +175,14 @@ func TestRemediatorM365(t *testing.T) {
 	equal(t, "nowhere", take(t, r, "sub.contoso.example", false, order("m1", "u1@sub.contoso.example"), order("m1", "a@example")),
 		"failed again: nothing is configured that can take back mail of sub.contoso.example", "failed again: nothing is configured that can take back mail of sub.contoso.example")
 
+	const guest, some = "guest@contoso.example", "some@contoso.example"
+	d.ms.AddUserWithoutMailbox("MailboxNotEnabledForRESTAPI", guest)
+	d.ms.AddGroup(some, "MailUniversalDistributionGroup", u1, guest, u2)
+	d.inM365("m4", u1, u2)
+	equal(t, "one without a mailbox", take(t, r, "contoso.example", false, order("m4", some), order("m4", guest)), "done: in 2 of 3 mailboxes",
+		"missing again: there is no mailbox in Exchange Online: a guest, a user without a licence, or a mailbox on-premises")
+	equal(t, "m4", d.folders("m4", u1, u2), "recoverableitemsdeletions", "recoverableitemsdeletions")
+
 	d.ms.Inject(m365test.Fault{Kind: m365test.Forbid, Cmdlet: "POST users"})
 	got := take(t, r, "contoso.example", false, order("m2", all))
 	if !strings.HasPrefix(got[0], "failed again: POST ") || !strings.Contains(got[0], "not allowed") {
@@ -202,6 +210,7 @@ func TestRemediatorGoogle(t *testing.T) {
 		"failed: Gmail cannot search for a Message-ID with blanks, quotes or brackets in it")
 	equal(t, "in the trash", append(d.folders("m1", anna), d.folders("m2", anna, ben)...), "TRASH", "TRASH", "TRASH")
 	equal(t, "twice", take(t, r, "ex.net", false, order("m1", anna)), "done")
+	equal(t, "beside what is no address", take(t, r, ".ex.net", false, order("m1", "x@b-.ex.net"), order("m1", anna)), "failed: the address is none that a mailbox there can have", "done")
 	equal(t, "absolved", take(t, r, "ex.net", true, order("m1", anna), order("m2", all)), "done", "done: in 2 of 3 mailboxes")
 	equal(t, "in the inbox", append(d.folders("m1", anna), d.folders("m2", anna, ben)...), "INBOX", "INBOX", "INBOX")
 
