@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/postreeve/postreeve/relay"
 	"github.com/postreeve/postreeve/relay/store"
@@ -325,19 +324,7 @@ func TestRenewAmongLocked(t *testing.T) {
 		}
 	}
 	await(t, "attempts", func() bool { return begun.Load() == 2 })
-	person, err := pgx.Connect(t.Context(), strings.Replace(url, "pool_max_conns=8&", "", 1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer person.Close(context.Background())
-	lock, err := person.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Rollback(context.Background())
-	if _, err := lock.Exec(t.Context(), "SELECT id FROM queued WHERE id = 'q1' FOR UPDATE"); err != nil {
-		t.Fatal(err)
-	}
+	unlock := lockRows(t, url, "SELECT id FROM queued WHERE id = 'q1' FOR UPDATE")
 	claimed := func(id string) time.Time {
 		q, err := s.QueuedMessage(t.Context(), id)
 		if err != nil {
@@ -352,9 +339,7 @@ func TestRenewAmongLocked(t *testing.T) {
 	if !claimed("q0").After(was) || !claimed("q1").Equal(other) {
 		t.Errorf("claimed until %v and %v, after %v and %v", claimed("q0"), claimed("q1"), was, other)
 	}
-	if err := lock.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	unlock()
 	if err := s.Renew(t.Context()); err != nil || !claimed("q1").After(other) {
 		t.Errorf("%v: what was locked is still ours", err)
 	}

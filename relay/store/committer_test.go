@@ -87,6 +87,29 @@ func TestGivenUpMeanwhile(t *testing.T) {
 	})
 }
 
+// lockRows has a person at a prompt lock what a SELECT … FOR UPDATE finds, until unlock is called or the test ends.
+func lockRows(t *testing.T, rawURL, query string) (unlock func()) {
+	t.Helper()
+	person, err := pgx.Connect(t.Context(), strings.Replace(rawURL, "pool_max_conns=8&", "", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { person.Close(context.Background()) })
+	lock, err := person.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock.Exec(t.Context(), query); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		if err := lock.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A row that somebody keeps locked keeps nobody waiting for long but whoever wants to change it.
 func TestLockedRow(t *testing.T) {
 	t.Parallel()
@@ -102,18 +125,7 @@ func TestLockedRow(t *testing.T) {
 			if err := hold("m0"); err != nil {
 				t.Fatal(err)
 			}
-			person, err := pgx.Connect(t.Context(), strings.Replace(url, "pool_max_conns=8&", "", 1))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer person.Close(context.Background())
-			lock, err := person.Begin(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := lock.Exec(t.Context(), "SELECT id FROM held FOR UPDATE"); err != nil {
-				t.Fatal(err)
-			}
+			unlock := lockRows(t, url, "SELECT id FROM held FOR UPDATE")
 			start := time.Now()
 			errs := together(
 				func() error { return hold("m1") },
@@ -129,9 +141,7 @@ func TestLockedRow(t *testing.T) {
 			if err := errs[1]; err == nil || !strings.Contains(err.Error(), "55P03") {
 				t.Errorf("the locked row: %v", err)
 			}
-			if err := lock.Rollback(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			unlock()
 			if err := s.DeleteHeld(t.Context(), "m0", "admin"); err != nil {
 				t.Error(err)
 			}

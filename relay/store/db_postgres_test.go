@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,61 +20,22 @@ import (
 // freezer passes connections on, until those that there are freeze: they stay open, and nothing comes any more, as
 // behind a firewall that has forgotten them. New ones work.
 type freezer struct {
-	to    string
-	era   atomic.Int64
-	mute  atomic.Bool // what the server says is lost, and what it is told is not
-	mu    sync.Mutex
-	conns []net.Conn
+	*middle
+	era  atomic.Int64
+	mute atomic.Bool // what the server says is lost, and what it is told is not
 }
 
 // freezing returns the URL of a database behind a freezer.
 func freezing(t *testing.T, rawURL string) (string, *freezer) {
 	t.Helper()
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &freezer{to: u.Host}
-	u.Host = ln.Addr().String()
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			s, err := net.Dial("tcp", f.to)
-			if err != nil {
-				c.Close()
-				continue
-			}
-			f.mu.Lock()
-			f.conns = append(f.conns, c, s)
-			f.mu.Unlock()
-			era := f.era.Load()
-			wg.Go(func() { f.pipe(s, c, era, false) })
-			wg.Go(func() { f.pipe(c, s, era, true) })
-		}
+	f := &freezer{}
+	var behind string
+	behind, f.middle = between(t, rawURL, func(run func(func()), s, c net.Conn) {
+		era := f.era.Load()
+		run(func() { f.pipe(s, c, era, false) })
+		run(func() { f.pipe(c, s, era, true) })
 	})
-	t.Cleanup(func() {
-		ln.Close()
-		f.thaw()
-		wg.Wait()
-	})
-	return u.String(), f
-}
-
-// thaw ends all connections.
-func (f *freezer) thaw() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, c := range f.conns {
-		c.Close()
-	}
+	return behind, f
 }
 
 func (f *freezer) pipe(dst, src net.Conn, era int64, answers bool) {
@@ -123,7 +83,7 @@ func TestFrozenConnections(t *testing.T) {
 	if _, err := s.Record(ctx, "domain", "ex.net"); err != nil {
 		t.Error(err)
 	}
-	f.thaw() // so that nobody says good-bye to who does not answer
+	f.cut() // so that nobody says good-bye to who does not answer
 	cancel()
 	<-done
 }
@@ -144,7 +104,7 @@ func TestSilentDatabase(t *testing.T) {
 	if _, err := s.Records(t.Context(), "domain"); err != nil { // on another one
 		t.Error(err)
 	}
-	f.thaw()
+	f.cut()
 }
 
 // A server that was a standby, and is the primary now, is written to again without a restart.

@@ -17,7 +17,7 @@ type RunConfig struct {
 	// Directory knows where the mail of a domain goes. Required.
 	Directory relay.Directory
 	// Bounces is how notices to senders leave: a hop that finds hosts by MX, or a smart host. Nil: notices wait
-	// in the queue until there is one.
+	// in the queue until there is one, or they are too old.
 	Bounces relay.NextHop
 	// Tasks are done now and then, by any one node of a fleet.
 	Tasks []Task

@@ -58,6 +58,19 @@ func batch(t *testing.T, c store.Config, step func(name string) error) (*store.S
 	}
 }
 
+// countedBatch is batch that counts the transactions.
+func countedBatch(t *testing.T, c store.Config) (*store.Store, func(writes ...func() error) []error, *atomic.Int64) {
+	t.Helper()
+	var begun atomic.Int64
+	s, together := batch(t, c, func(name string) error {
+		if name == "tx.begin" {
+			begun.Add(1)
+		}
+		return nil
+	})
+	return s, together, &begun
+}
+
 // keeping returns what a message is kept with.
 func keeping(t *testing.T, s *store.Store) (queue, hold, record func(id string) func() error, put func(id string) func() error) {
 	d := &relay.Domain{Name: "ex.net"}
@@ -154,13 +167,7 @@ func TestManyRecipients(t *testing.T) {
 // A write that fails fails alone, wherever it stands in its batch, and whoever finds out.
 func TestBadWriteAmongOthers(t *testing.T) {
 	everywhere(t, func(t *testing.T, c store.Config) {
-		var begun atomic.Int64
-		s, together := batch(t, c, func(name string) error {
-			if name == "tx.begin" {
-				begun.Add(1)
-			}
-			return nil
-		})
+		s, together, begun := countedBatch(t, c)
 		queue, hold, record, put := keeping(t, s)
 		for round, tt := range []struct {
 			name  string
@@ -224,13 +231,7 @@ func TestBadWriteAmongOthers(t *testing.T) {
 // A write sees what those before it in its batch have written.
 func TestLaterWriteSeesEarlier(t *testing.T) {
 	everywhere(t, func(t *testing.T, c store.Config) {
-		var begun atomic.Int64
-		s, together := batch(t, c, func(name string) error {
-			if name == "tx.begin" {
-				begun.Add(1)
-			}
-			return nil
-		})
+		s, together, begun := countedBatch(t, c)
 		queue, _, _, _ := keeping(t, s)
 		var n int
 		retry := func() (err error) { n, err = s.RetryQueued(t.Context(), "admin", "q1"); return err }
@@ -298,7 +299,7 @@ func TestFrozenWrite(t *testing.T) {
 		t.Error(err)
 	}
 	await(t, "another connection", func() bool { return queue("q2")() == nil })
-	f.thaw()
+	f.cut()
 }
 
 // Whatever is said in the URL about how statements are sent, they are sent together. Who pools the connections to a

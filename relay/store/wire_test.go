@@ -13,19 +13,15 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// wire is the network to a PostgreSQL: what goes there takes its time, and it is counted how often somebody waits for
-// an answer.
-type wire struct {
-	to    string
-	trip  time.Duration // there and back
-	waits atomic.Int64
-
+// middle stands between a store and its database.
+type middle struct {
 	mu    sync.Mutex
 	conns []net.Conn
 }
 
-// wired returns the URL of a database at the other end of a wire.
-func wired(t testing.TB, rawURL string, trip time.Duration) (string, *wire) {
+// between returns the URL of a database behind a middle. pass has what comes by a client's connection go on by the
+// server's, and back, until one of them ends.
+func between(t testing.TB, rawURL string, pass func(run func(func()), server, client net.Conn)) (string, *middle) {
 	t.Helper()
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -35,7 +31,7 @@ func wired(t testing.TB, rawURL string, trip time.Duration) (string, *wire) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{to: u.Host, trip: trip}
+	m, to := &middle{}, u.Host
 	u.Host = ln.Addr().String()
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -44,34 +40,53 @@ func wired(t testing.TB, rawURL string, trip time.Duration) (string, *wire) {
 			if err != nil {
 				return
 			}
-			s, err := net.Dial("tcp", w.to)
+			s, err := net.Dial("tcp", to)
 			if err != nil {
 				c.Close()
 				continue
 			}
-			w.mu.Lock()
-			w.conns = append(w.conns, c, s)
-			w.mu.Unlock()
-			wg.Go(func() { w.there(s, c) })
-			wg.Go(func() { _, _ = io.Copy(c, s); c.Close() })
+			m.mu.Lock()
+			m.conns = append(m.conns, c, s)
+			m.mu.Unlock()
+			pass(wg.Go, s, c)
 		}
 	})
 	t.Cleanup(func() {
 		ln.Close()
-		w.cut()
+		m.cut()
 		wg.Wait()
 	})
-	return u.String(), w
+	return u.String(), m
 }
 
 // cut ends all connections that there are. New ones work.
-func (w *wire) cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, c := range w.conns {
+func (m *middle) cut() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.conns {
 		c.Close()
 	}
-	w.conns = nil
+	m.conns = nil
+}
+
+// wire is the network to a PostgreSQL: what goes there takes its time, and it is counted how often somebody waits for
+// an answer.
+type wire struct {
+	*middle
+	trip  time.Duration // there and back
+	waits atomic.Int64
+}
+
+// wired returns the URL of a database at the other end of a wire.
+func wired(t testing.TB, rawURL string, trip time.Duration) (string, *wire) {
+	t.Helper()
+	w := &wire{trip: trip}
+	var far string
+	far, w.middle = between(t, rawURL, func(run func(func()), s, c net.Conn) {
+		run(func() { w.there(s, c) })
+		run(func() { _, _ = io.Copy(c, s); c.Close() })
+	})
+	return far, w
 }
 
 // there passes on what the client says. It waits after each Sync, and after each Query.
