@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -76,15 +77,25 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// free returns an address on which nobody listens at the moment.
+var given sync.Map // ports that free returned
+
+// free returns an address on which nobody listens, another one each time. Its port is below those that a system gives
+// out by itself: one of these could be the end of a test's connection before the server that it is meant for starts.
 func free(t testing.TB) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := 10000 + mathrand.IntN(22000)
+		if _, twice := given.LoadOrStore(port, true); twice {
+			continue
+		}
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			ln.Close()
+			return ln.Addr().String()
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }

@@ -154,7 +154,7 @@ func TestOtherVerify(t *testing.T) {
 		"preference":     {[]string{"MX 5 mx.gw.example."}, []string{"--no-probe"}, 2, []string{"preference 0"}},
 		"in order":       {[]string{"MX 0 mx.gw.example."}, []string{"--no-probe"}, 0, []string{"mail comes through the gateway", "no drift"}},
 		"open, no TLS":   {[]string{"MX 0 mx.gw.example."}, []string{"--hop", addr, "--recipient", "a@ex.net"}, 2, []string{"mail from strangers: wanted refused, found taken", "TLS: wanted STARTTLS, found not offered"}},
-		"nobody answers": {[]string{"MX 0 mx.gw.example."}, []string{"--hop", "127.0.0.1:1"}, 2, []string{"answer: wanted a greeting"}},
+		"nobody answers": {[]string{"MX 0 mx.gw.example."}, []string{"--hop", closed}, 2, []string{"answer: wanted a greeting"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -328,7 +328,7 @@ func TestRemediatorConfig(t *testing.T) {
 				return
 			}
 			file := filepath.Join(t.TempDir(), "c.yaml")
-			if err := os.WriteFile(file, []byte(configFor("127.0.0.1:1", "state: "+t.TempDir()+"\n"+section)), 0o600); err != nil {
+			if err := os.WriteFile(file, []byte(configFor(closed, "state: "+t.TempDir()+"\n"+section)), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			var told []string
@@ -362,7 +362,7 @@ func TestCheckRemediation(t *testing.T) {
 	d := newRemedyDesk(t)
 	check := func(more string) map[string]checkRow {
 		file := filepath.Join(t.TempDir(), "c.yaml")
-		if err := os.WriteFile(file, []byte(configFor("127.0.0.1:1", "state: "+t.TempDir()+"\n"+more+d.yaml())), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(configFor(closed, "state: "+t.TempDir()+"\n"+more+d.yaml())), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		out := map[string]checkRow{}
