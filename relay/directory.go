@@ -71,7 +71,8 @@ type Domain struct {
 	Tenant string
 	// Group joins domains: recipients of domains with the same group can share a transaction, since
 	// one route and one policy are right for all of them. Empty: the domain is a group of its own.
-	// The next hop and the policy of the transaction are those of its first recipient.
+	// The next hop and the policy of the transaction are those of its first recipient. With a Hold, a Queue
+	// or a Ledger only domains of one name share it: what is kept is kept as mail of one domain.
 	Group string
 	// Upstream is who may speak for the original client. The zero value is nobody.
 	Upstream Upstream

@@ -314,6 +314,36 @@ func TestGroups(t *testing.T) {
 	})
 }
 
+// What may be kept is mail of one domain: its way is looked up again when it leaves, and then it may be another.
+func TestGroupsKept(t *testing.T) {
+	t.Parallel()
+	for what, with := range map[string]func(s *relay.Server){
+		"nothing": func(*relay.Server) {},
+		"hold":    func(s *relay.Server) { s.Hold = deaf{} },
+		"queue":   func(s *relay.Server) { s.Queue = deaf{} },
+		"ledger":  func(s *relay.Server) { s.Ledger = deaf{} },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			c := greeted(t, serve(t, &relaytest.Sink{}, func(s *relay.Server) {
+				d := s.Directory.(relay.Static)
+				d["friend1.net"] = &relay.Domain{Name: "friend1.net", Next: d["ex.net"].Next, Group: "friends"}
+				d["friend2.net"] = &relay.Domain{Name: "friend2.net", Next: d["ex.net"].Next, Group: "friends"}
+				d["sub.friend1.net"] = d["friend1.net"]
+				with(s)
+			}))
+			c.say("MAIL FROM:<a@ex.org>", "250")
+			c.say("RCPT TO:<b@friend1.net>", "250")
+			c.say("RCPT TO:<b@sub.friend1.net>", "250")
+			want := "452 4.5.3"
+			if what == "nothing" {
+				want = "250"
+			}
+			c.say("RCPT TO:<b@friend2.net>", want)
+		})
+	}
+}
+
 // The class of the next hop's answer reaches the sender, and 250 is never said for what was not handed on.
 func TestNextHopFaults(t *testing.T) {
 	onBoth(t, func(t *testing.T, e relay.Engine) {

@@ -91,6 +91,11 @@ func (deaf) Enqueue(ctx context.Context, _ *relay.Domain, _ *verdict.Message, _ 
 	return ctx.Err()
 }
 
+func (deaf) RecordMessage(ctx context.Context, _ *relay.Domain, _ *verdict.Message, _ relay.Outcome) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 // A holder or a queue that hangs is given up before the sender's patience ends.
 func TestStoreDeadline(t *testing.T) {
 	onBoth(t, func(t *testing.T, e relay.Engine) {

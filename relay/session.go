@@ -95,7 +95,7 @@ func (s *session) rcpt(to string, opts *smtp.RcptOptions) *Reply {
 	if r != nil {
 		return r
 	}
-	if first := s.tx.domain; first != nil && (d.group() != first.group() || !sameHop(first.Next, s.tx.envelope.To[0].Address, to)) {
+	if first := s.tx.domain; first != nil && (!s.srv.together(first, d) || !sameHop(first.Next, s.tx.envelope.To[0].Address, to)) {
 		return &Reply{Code: 452, Enhanced: EnhancedCode{4, 5, 3}, Text: "this recipient has another route or policy, send it in another message"}
 	}
 	if r := s.srv.refused.take(refusalKey{d.group(), s.tx.envelope.From, to}); r != nil {
@@ -163,6 +163,13 @@ func (s *Server) lookup(ctx context.Context, to string) (*Domain, *Reply) {
 // trusts us with any recipient might follow it, and strangers would relay through the two of us.
 func routed(to string) bool {
 	return strings.ContainsAny(to[:strings.LastIndexByte(to, '@')], "%!@")
+}
+
+// together says whether recipients of two domains can share a message. One that may be kept is kept as a message of one
+// domain: that is where its later way is looked up, and whose administrator finds it.
+func (s *Server) together(a, b *Domain) bool {
+	kept := s.Hold != nil || s.Queue != nil || s.Ledger != nil
+	return a.group() == b.group() && (!kept || a.Name == b.Name)
 }
 
 // sameHop says whether a hop can give a message to both of two recipients in one transaction.
