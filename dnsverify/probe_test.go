@@ -232,7 +232,7 @@ func TestProbeHostile(t *testing.T) {
 			t.Parallel()
 			n := dnstest.New(t)
 			n.Zone("example.com", dnstest.Records{"hop": {"A 127.0.0.1"}})
-			p := &dnsverify.Prober{Client: n.Client(), Port: serveScript(t, tt.script), Recipient: "user@example.com", Timeout: 2 * time.Second}
+			p := &dnsverify.Prober{Client: n.Client(), Port: serveScript(t, tt.script), Recipient: "user@example.com", Timeout: 30 * time.Second}
 			h, err := p.Probe(t.Context(), "hop.example.com")
 			if err != nil {
 				t.Fatal(err)
@@ -262,7 +262,7 @@ func serveScript(t *testing.T, script string) uint16 {
 			return
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(5 * time.Second))
+		c.SetDeadline(time.Now().Add(30 * time.Second))
 		r := bufio.NewReader(c)
 		for i, part := range strings.Split(script, "|") {
 			if i > 0 {

@@ -506,7 +506,7 @@ func TestForgedDatagrams(t *testing.T) {
 		wg.Wait()
 	})
 	at := udp.LocalAddr().(*net.UDPAddr).AddrPort()
-	c := &dnsverify.Client{Roots: []netip.Addr{at.Addr()}, Port: at.Port(), Timeout: time.Second}
+	c := &dnsverify.Client{Roots: []netip.Addr{at.Addr()}, Port: at.Port(), Timeout: 30 * time.Second}
 	v := &dnsverify.Verifier{Challenge: &dnsverify.Challenge{Key: make([]byte, 16)}, Client: c}
 	r, err := v.Verify(t.Context(), dnsverify.Claim{Tenant: "t", Domain: "example.com"})
 	if err != nil || r.Problem == nil || r.Problem.Code != dnsverify.NoSuchDomain || c.Asked() != 1 {

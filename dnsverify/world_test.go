@@ -29,7 +29,7 @@ func newWorld(t *testing.T) *world {
 	w.verifier = &dnsverify.Verifier{
 		Challenge: &dnsverify.Challenge{Key: []byte("0123456789abcdef")},
 		Client:    net.Client(),
-		Timeout:   10 * time.Second,
+		Timeout:   30 * time.Second,
 	}
 	w.claim = dnsverify.Claim{Tenant: "t1", Domain: "example.com"}
 	return w

@@ -78,7 +78,7 @@ func TestScanner(t *testing.T) {
 func TestHTTPService(t *testing.T) {
 	t.Parallel()
 	addr := run(t, "httpservice")
-	client := &http.Client{Timeout: 10 * time.Second}
+	client := &http.Client{Timeout: time.Minute}
 	for _, class := range []verdict.Class{verdict.Clean, verdict.Spam, verdict.Malicious, verdict.Unknown} {
 		r, err := client.Post("http://"+addr+"/judge", "message/rfc822", strings.NewReader("Subject: x\r\n\r\n"+teststring.Sample(class)+"\r\n"))
 		if err != nil {

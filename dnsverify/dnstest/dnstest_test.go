@@ -17,7 +17,7 @@ func exchange(s *dnstest.Server, port uint16, network, name string, qtype uint16
 	q := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
 	q.RecursionDesired = rd
 	q.SetEdns0(1232, true)
-	c := &dns.Client{Net: network, Timeout: 200 * time.Millisecond}
+	c := &dns.Client{Net: network, Timeout: 2 * time.Second}
 	r, _, err := c.Exchange(q, fmt.Sprintf("%s:%d", s.Addr(), port))
 	return r, err
 }

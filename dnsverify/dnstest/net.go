@@ -146,7 +146,7 @@ func (n *Net) Allow(a netip.Addr) bool { return a.IsLoopback() }
 // Client returns a client for this net, with short timeouts.
 func (n *Net) Client() *dnsverify.Client {
 	return &dnsverify.Client{
-		Roots: []netip.Addr{n.Root().Addr()}, Port: n.port, Allow: n.Allow, Timeout: 400 * time.Millisecond,
+		Roots: []netip.Addr{n.Root().Addr()}, Port: n.port, Allow: n.Allow, Timeout: time.Second,
 		Resolvers: []netip.AddrPort{netip.AddrPortFrom(n.resolver.Addr(), n.port)},
 	}
 }

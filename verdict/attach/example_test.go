@@ -23,7 +23,7 @@ func Example() {
 		"Content-Type: application/zip\r\nContent-Disposition: attachment; filename=invoice.zip\r\n" +
 		"Content-Transfer-Encoding: base64\r\n\r\n" + base64.StdEncoding.EncodeToString(file.Bytes())
 
-	e := &verdict.Engine{Scanners: []verdict.Scanner{attach.Scanner{Limits: attach.Limits{Time: time.Second}}}}
+	e := &verdict.Engine{Scanners: []verdict.Scanner{attach.Scanner{Limits: attach.Limits{Time: 10 * time.Second}}}}
 	r := e.Judge(context.Background(), verdict.NewMessage(verdict.Bytes(raw)))
 	fmt.Println(r.Class)
 	for _, f := range r.Findings {

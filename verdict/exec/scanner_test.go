@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -148,12 +149,23 @@ func TestProcessGroup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "pid")
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			s := &execscan.Scanner{Path: "/bin/sh", Args: []string{"-c", script, file}}
-			start := time.Now()
+			var ended time.Time
+			var wg sync.WaitGroup
+			if name != "answered" {
+				wg.Go(func() { // the time is over as soon as the program has started its own
+					for ctx.Err() == nil && !written(file) {
+						time.Sleep(time.Millisecond)
+					}
+					ended = time.Now()
+					cancel()
+				})
+			}
 			_, err := s.Scan(ctx, verdicttest.Clean(t))
-			if took := time.Since(start); took > 5*time.Second {
+			wg.Wait()
+			if took := time.Since(ended); !ended.IsZero() && took > 30*time.Second {
 				t.Errorf("took %v", took)
 			}
 			if name != "answered" && err == nil || name == "answered" && err != nil {
@@ -164,7 +176,7 @@ func TestProcessGroup(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for end := time.Now().Add(5 * time.Second); running(pid); time.Sleep(5 * time.Millisecond) {
+			for end := time.Now().Add(30 * time.Second); running(pid); time.Sleep(5 * time.Millisecond) {
 				if time.Now().After(end) {
 					syscall.Kill(pid, syscall.SIGKILL)
 					t.Fatal("what the program has started is still running")
@@ -172,6 +184,12 @@ func TestProcessGroup(t *testing.T) {
 			}
 		})
 	}
+}
+
+// written says whether a line is in a file.
+func written(file string) bool {
+	b, _ := os.ReadFile(file)
+	return bytes.HasSuffix(b, []byte("\n"))
 }
 
 // running says whether a process is there and no zombie, which waits for its parent.
@@ -200,9 +218,12 @@ func TestLimit(t *testing.T) {
 		_, err := s.Scan(ctx, verdicttest.Clean(t))
 		done <- err
 	}()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		if _, err := os.Stat(started); err == nil {
 			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the first was not started")
 		}
 	}
 	os.Remove(started)

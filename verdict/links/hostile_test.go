@@ -54,7 +54,7 @@ func TestHostile(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if took := time.Since(start); took > 4*time.Second { // with the race detector, on a busy machine
+		if took := time.Since(start); took > 20*time.Second { // with the race detector, on a busy machine
 			t.Errorf("%s took %v", name, took)
 		} else if testing.Verbose() {
 			t.Logf("%-18s %v, %d findings", name, took.Round(time.Millisecond), len(found))

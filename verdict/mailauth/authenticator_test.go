@@ -378,7 +378,7 @@ func TestHostileMessages(t *testing.T) {
 			m.Envelope.From = "a@b.example"
 			start := time.Now()
 			got := authenticate(t, zone, m)
-			if d := time.Since(start); d > 5*time.Second {
+			if d := time.Since(start); d > 20*time.Second {
 				t.Errorf("took %v", d)
 			}
 			if got.DMARC.Result == verdict.Pass || anyDKIM(got, verdict.Pass) || got.ARC.Result == verdict.Pass || got.SPF.Result != "permerror" {
@@ -400,7 +400,7 @@ func TestManyAuthors(t *testing.T) {
 	}
 	start := time.Now()
 	got := authenticate(t, mailauthtest.Zone{}, message([]byte("From: "+b.String()+"a@b.example\r\n\r\n")))
-	if d := time.Since(start); d > 3*time.Second || got.DMARC.Result != "permerror" {
+	if d := time.Since(start); d > 15*time.Second || got.DMARC.Result != "permerror" {
 		t.Errorf("%v, %+v", d, got.DMARC)
 	}
 }

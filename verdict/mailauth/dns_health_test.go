@@ -47,7 +47,7 @@ func TestSlowZone(t *testing.T) {
 		{serveDNS(t, answer).addr},
 		{serveDNS(t, func(dns.Question, string) *dns.Msg { return nil }).addr, serveDNS(t, answer).addr},
 	} {
-		d := &mailauth.DNS{Servers: servers, Attempts: 1, Timeout: 100 * time.Millisecond}
+		d := &mailauth.DNS{Servers: servers, Attempts: 1, Timeout: 500 * time.Millisecond}
 		for i := range 5 {
 			if _, err := d.Lookup(t.Context(), fmt.Sprintf("n%d.slow.example", i), mailauth.A); !errors.Is(err, mailauth.ErrTemporary) {
 				t.Errorf("a name without an answer: %v", err)

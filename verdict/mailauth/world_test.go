@@ -34,7 +34,7 @@ func withSPF(t testing.TB, zone mailauth.Resolver, spf spfAs, from string) verdi
 
 func withChecker(t testing.TB, zone mailauth.Resolver, spf mailauth.SPFChecker, m *verdict.Message) verdict.AuthResults {
 	t.Helper()
-	a := mailauth.Authenticator{Resolver: zone, SPF: spf, Timeout: 10 * time.Second}
+	a := mailauth.Authenticator{Resolver: zone, SPF: spf, Timeout: 30 * time.Second}
 	return a.Authenticate(t.Context(), m)
 }
 

@@ -149,11 +149,11 @@ func checkBorrowed(tb testing.TB, s *Suite) {
 	sc := s.scanner(tb)
 	for what, make := range s.samples() {
 		m, takeBack := Lend(tb, make(tb))
-		labelled(func(settle func(want int) int) {
+		labelled(func(settle func(want int, patience time.Duration) int) {
 			s.healthy(tb, sc, m, what)
 			takeBack()
 			s.healthy(tb, sc, make(tb), what)
-			settle(0)
+			settle(0, time.Second)
 		})
 	}
 }

@@ -73,7 +73,7 @@ func question(t *testing.T, a net.Addr, patience time.Duration) (string, error) 
 
 func TestFaultServer(t *testing.T) {
 	t.Parallel()
-	const short, long = 60 * time.Millisecond, 10 * time.Second
+	const short, some, long = 60 * time.Millisecond, 2 * time.Second, 30 * time.Second
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
 			t.Parallel()
@@ -92,7 +92,7 @@ func TestFaultServer(t *testing.T) {
 				{verdicttest.Fault{Kind: verdicttest.Hang}, short, 0, 0, "", os.ErrDeadlineExceeded},
 				{verdicttest.Fault{Kind: verdicttest.Late, Delay: time.Hour}, short, 0, 0, "", os.ErrDeadlineExceeded},
 				{verdicttest.Fault{Kind: verdicttest.Late, Delay: time.Millisecond}, long, 10, 10, answer, nil},
-				{verdicttest.Fault{Kind: verdicttest.Drip, Delay: time.Hour}, short, 1, 1, answer[:1], os.ErrDeadlineExceeded},
+				{verdicttest.Fault{Kind: verdicttest.Drip, Delay: time.Hour}, some, 1, 1, answer[:1], os.ErrDeadlineExceeded},
 				{verdicttest.Fault{Kind: verdicttest.Drip, Delay: time.Millisecond}, long, 10, 10, answer, nil},
 				{verdicttest.Fault{Kind: verdicttest.Cut}, long, 0, 0, "", nil},
 				{verdicttest.Fault{Kind: verdicttest.Cut, After: 7}, long, 7, 7, answer[:7], nil},
@@ -119,12 +119,12 @@ func TestFaultServerReset(t *testing.T) {
 	t.Parallel()
 	s := verdicttest.NewFaultServer(t, answering("tcp")(t))
 	s.Set(verdicttest.Fault{Kind: verdicttest.Reset, After: 5})
-	got, err := question(t, s.Addr(), 10*time.Second)
+	got, err := question(t, s.Addr(), 30*time.Second)
 	if len(got) > 5 || !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("reset: %q, %v", got, err)
 	}
 	s.Set(verdicttest.Fault{Kind: verdicttest.Close})
-	if got, _ := question(t, s.Addr(), 10*time.Second); got != "" {
+	if got, _ := question(t, s.Addr(), 30*time.Second); got != "" {
 		t.Errorf("close: %q", got)
 	}
 }
@@ -143,7 +143,7 @@ func TestFaultServerSetCloses(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	s.Set(verdicttest.Fault{})
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.SetReadDeadline(time.Now().Add(30 * time.Second))
 	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%d, %v; want the end", n, err)
 	}

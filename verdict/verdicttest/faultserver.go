@@ -2,7 +2,9 @@ package verdicttest
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -47,12 +49,34 @@ func NewFaultServer(tb testing.TB, backend net.Addr) *FaultServer {
 		address = filepath.Join(dir, "s")
 	}
 	s.counts.Store(new(counts))
-	if err := s.listen(address); err != nil {
+	if err := s.begin(address); err != nil {
 		tb.Fatalf("verdicttest: %v", err)
 	}
 	s.addr = s.ln.Addr()
 	tb.Cleanup(s.close)
 	return s
+}
+
+// begin listens at an address, or for TCP on a port that nobody is given while it refuses connections: one below those
+// that systems give out by themselves.
+func (s *FaultServer) begin(address string) error {
+	if s.backend.Network() == "unix" {
+		return s.listen(address)
+	}
+	for range 100 {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(22000)))
+		if err == nil {
+			s.serveOn(ln)
+			return nil
+		}
+	}
+	return s.listen(address)
+}
+
+// serveOn takes connections.
+func (s *FaultServer) serveOn(ln net.Listener) {
+	s.ln = ln
+	s.wg.Go(func() { s.accept(ln) })
 }
 
 // Addr returns the address to connect to. It stays the same.
@@ -97,7 +121,7 @@ func (s *FaultServer) listen(address string) error {
 		os.Remove(address)
 	}
 	var err error
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
 		var ln net.Listener
 		if ln, err = net.Listen(network, address); err != nil {
 			time.Sleep(10 * time.Millisecond)
@@ -106,8 +130,7 @@ func (s *FaultServer) listen(address string) error {
 		if u, ok := ln.(*net.UnixListener); ok {
 			u.SetUnlinkOnClose(false) // so that it refuses, instead of being gone
 		}
-		s.ln = ln
-		s.wg.Go(func() { s.accept(ln) })
+		s.serveOn(ln)
 		return nil
 	}
 	return err

@@ -16,13 +16,13 @@ import (
 var labels atomic.Int64
 
 // labelled calls f. settle returns how many of the goroutines run that f has started, and those have
-// started: as soon as they are no more than wanted, or after a second. Other tests, which run at the same
+// started: as soon as they are no more than wanted, or after some patience. Other tests, which run at the same
 // time, do not count: goroutines inherit the label of whoever started them.
-func labelled(f func(settle func(want int) int)) {
+func labelled(f func(settle func(want int, patience time.Duration) int)) {
 	id := strconv.FormatInt(labels.Add(1), 10)
 	pprof.Do(context.Background(), pprof.Labels("verdicttest", id), func(context.Context) {
-		f(func(want int) int {
-			for end := time.Now().Add(time.Second); ; time.Sleep(5 * time.Millisecond) {
+		f(func(want int, patience time.Duration) int {
+			for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 				n := running(id) - 1 // without this one
 				if n <= want || time.Now().After(end) {
 					return n
@@ -70,11 +70,11 @@ func checkGoroutines(tb testing.TB, s *Suite) {
 func (s *Suite) growth(tb testing.TB, round func(n int), what string) {
 	tb.Helper()
 	var few, many int
-	labelled(func(settle func(want int) int) {
+	labelled(func(settle func(want int, patience time.Duration) int) {
 		round(4)
-		few = settle(0)
+		few = settle(0, time.Second)
 		round(12)
-		many = settle(few)
+		many = settle(few+2, 5*time.Second)
 	})
 	if many > few+2 {
 		tb.Errorf("%d goroutines are left after 16 %s, %d after 4: each leaves some behind", many, what, few)

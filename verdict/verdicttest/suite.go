@@ -43,7 +43,7 @@ type Suite struct {
 }
 
 // grace is how much later than its deadline a scan may end: machines are busy.
-const grace = 2 * time.Second
+const grace = 5 * time.Second
 
 // Run tests a scanner against the contract of verdict.Scanner, as subtests of t that run in parallel. Use
 // it with the race detector.

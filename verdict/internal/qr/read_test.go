@@ -199,8 +199,8 @@ func TestCrowded(t *testing.T) {
 		return color.White
 	})
 	start := time.Now()
-	_, err := qr.Image(t.Context(), img, qr.Limits{Time: 5 * time.Second})
-	if took := time.Since(start); took > 5*time.Second {
+	_, err := qr.Image(t.Context(), img, qr.Limits{Time: time.Minute})
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("took %v", took)
 	}
 	t.Log(err)
@@ -270,7 +270,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		start := time.Now()
 		codes, err := qr.Read(t.Context(), bytes.NewReader(data), qr.Limits{Memory: 4 << 20, Time: time.Second})
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); took > 20*time.Second {
 			t.Errorf("took %v", took)
 		}
 		if len(codes) > 8 || err != nil && !errors.Is(err, qr.ErrFormat) && !errors.Is(err, qr.ErrLimit) {
