@@ -49,7 +49,7 @@ func TestReadFaults(t *testing.T) {
 			s.Inject(tc.fault)
 			c := newClient(t, s, func(cfg *m365.ClientConfig) {
 				if tc.fault.Kind == m365test.Hang {
-					cfg.Timeout = 200 * time.Millisecond
+					cfg.Timeout = 2 * time.Second
 				}
 			})
 			got, err := c.AcceptedDomains(t.Context())

@@ -34,7 +34,7 @@ func (f changed) RoundTrip(r *http.Request) (*http.Response, error) {
 // waiting makes a bench that waits, for a moment only.
 func waiting(b *bench) {
 	b.NoWait = false
-	b.Times.Drain, b.Times.Clean, b.Times.Longest = time.Millisecond, time.Millisecond, 20*time.Millisecond
+	b.Times.Drain, b.Times.Clean, b.Times.Longest = time.Millisecond, time.Millisecond, 250*time.Millisecond
 }
 
 // direct is mail that came from outside and not from the gateway.

@@ -200,7 +200,7 @@ func TestCertificate(t *testing.T) {
 			}
 			func() {
 				defer c.Close()
-				c.SetDeadline(time.Now().Add(10 * time.Second))
+				c.SetDeadline(time.Now().Add(time.Minute))
 				buf := make([]byte, 256)
 				for _, say := range []string{"220 mx\r\n", "250-mx\r\n250 STARTTLS\r\n", "220 go\r\n"} {
 					c.Write([]byte(say))
