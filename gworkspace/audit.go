@@ -17,13 +17,17 @@ type Change struct {
 	Who     string    `json:"who"`
 	Event   string    `json:"event"`             // such as CHANGE_GMAIL_SETTING
 	Setting string    `json:"setting,omitempty"` // such as EMAIL_ROUTE
-	Name    string    `json:"name,omitempty"`    // what the administrator called it
-	Text    string    `json:"text,omitempty"`
+	Name    string    `json:"name,omitempty"`    // what the administrator called it; of CHANGE_APPLICATION_SETTING the application
+	Text    string    `json:"text,omitempty"`    // of CHANGE_APPLICATION_SETTING the new value
 	Unit    string    `json:"unit,omitempty"`
 }
 
 // auditEvents are asked for one by one: the service takes one name in a request.
-var auditEvents = []string{"CREATE_GMAIL_SETTING", "CHANGE_GMAIL_SETTING", "DELETE_GMAIL_SETTING", "AUTHORIZE_API_CLIENT_ACCESS", "REMOVE_API_CLIENT_ACCESS"}
+var auditEvents = []string{"CREATE_GMAIL_SETTING", "CHANGE_GMAIL_SETTING", "DELETE_GMAIL_SETTING", eventApplication, "AUTHORIZE_API_CLIENT_ACCESS", "REMOVE_API_CLIENT_ACCESS"}
+
+// eventApplication tells of the settings of all applications, by the names of their fields. States of rules are among
+// those of Gmail, and not in the other events.
+const eventApplication = "CHANGE_APPLICATION_SETTING"
 
 // auditKept is how far the log goes back.
 const auditKept = 180 * 24 * time.Hour
@@ -85,13 +89,16 @@ func readChanges(raw []byte) (out []Change, next string, err error) {
 				switch p.Name {
 				case "SETTING_NAME":
 					ch.Setting = v
-				case "USER_DEFINED_SETTING_NAME":
+				case "USER_DEFINED_SETTING_NAME", "APPLICATION_NAME":
 					ch.Name = v
-				case "SETTING_DESCRIPTION", "API_CLIENT_NAME":
+				case "SETTING_DESCRIPTION", "API_CLIENT_NAME", "NEW_VALUE":
 					ch.Text = v
 				case "ORG_UNIT_NAME":
 					ch.Unit = v
 				}
+			}
+			if ch.Event == eventApplication && ch.Name != "" && !strings.Contains(strings.ToLower(ch.Name), "gmail") {
+				continue // of another application
 			}
 			out = append(out, ch)
 		}
@@ -116,6 +123,17 @@ func (c Change) about(what string) bool {
 
 func (c Change) removes() bool {
 	return strings.HasPrefix(c.Event, "DELETE_") || strings.HasPrefix(c.Event, "REMOVE_")
+}
+
+// ruleState says whether a change is of the state of a rule, which may be ours: the log does not say of which.
+func (c Change) ruleState() bool {
+	plain := strings.ReplaceAll(strings.ToLower(c.Setting), "_", "")
+	return c.Event == eventApplication && strings.Contains(plain, "rulestate")
+}
+
+// turnsOn says whether a change made something, or turned it on.
+func (c Change) turnsOn() bool {
+	return strings.HasPrefix(c.Event, "CREATE_") || c.ruleState() && strings.EqualFold(c.Text, "true")
 }
 
 // line says it in words.

@@ -73,6 +73,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Admin != "" && !isAddress(cfg.Admin) {
 		return nil, fmt.Errorf("gworkspace: admin %q is no address", oneLine(cfg.Admin, 100))
 	}
+	if cfg.Quota.Project < 0 || cfg.Quota.User < 0 {
+		return nil, fmt.Errorf("gworkspace: quota of %d units for all and %d for a mailbox: want more than none, or zero for the default", cfg.Quota.Project, cfg.Quota.User)
+	}
 	c := &Client{cfg: cfg, http: requester{transport: cfg.Transport, timeout: cmp.Or(cfg.Timeout, time.Minute), retry: cfg.Retry, observe: cfg.Observe}}
 	for _, s := range []struct {
 		to       **url.URL

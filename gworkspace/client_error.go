@@ -117,11 +117,13 @@ func kindOf(e *Error) error {
 		if strings.HasPrefix(e.Op, "gmail.") {
 			return ErrNoMailbox
 		}
-	case "invalid_grant":
-		if low := strings.ToLower(e.Message); strings.Contains(low, "email") || strings.Contains(low, "user") || strings.Contains(low, "account") {
+	case "invalid_grant", "invalid_request":
+		if aboutSubject(e.Message) {
 			return ErrSubject
 		}
-		return ErrUnauthorized
+		if e.Reason == "invalid_grant" { // of the service account: deleted, disabled, another key
+			return ErrUnauthorized
+		}
 	}
 	switch e.Status {
 	case http.StatusTooManyRequests:
@@ -136,6 +138,15 @@ func kindOf(e *Error) error {
 		return ErrInvalid
 	}
 	return nil
+}
+
+// subjectTexts are what the token service says about the user to act as, by package GAM: unknown or suspended, deleted
+// not long ago, deleted long ago. Everything else that it says about an account is about the service account.
+var subjectTexts = []string{"invalid email or user id", "the account has been deleted", "invalid impersonation"}
+
+func aboutSubject(message string) bool {
+	low := strings.ToLower(message)
+	return slices.ContainsFunc(subjectTexts, func(s string) bool { return strings.Contains(low, s) })
 }
 
 func first(all ...string) string {

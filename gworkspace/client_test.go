@@ -114,6 +114,54 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// TestTokenErrors: what the token service says about the user is not what it says about the service account.
+func TestTokenErrors(t *testing.T) {
+	t.Parallel()
+	for text, c := range map[string]struct {
+		code string
+		want error
+	}{
+		"Invalid email or User ID":                        {"invalid_grant", gworkspace.ErrSubject},
+		"The account has been deleted":                    {"invalid_grant", gworkspace.ErrSubject},
+		"Invalid impersonation &quot;sub&quot; field":     {"invalid_request", gworkspace.ErrSubject},
+		"Invalid grant: account not found":                {"invalid_grant", gworkspace.ErrUnauthorized},
+		"Robot is disabled.":                              {"invalid_grant", gworkspace.ErrUnauthorized},
+		"Invalid JWT Signature.":                          {"invalid_grant", gworkspace.ErrUnauthorized},
+		"Invalid JWT: No valid verifier found for issuer": {"invalid_grant", gworkspace.ErrUnauthorized},
+	} {
+		server := gworkspacetest.New(gworkspacetest.Config{})
+		account := server.Account()
+		account.Exchange.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
+			body := fmt.Sprintf(`{"error": %q, "error_description": %q}`, c.code, text)
+			return &http.Response{StatusCode: 400, Body: io.NopCloser(strings.NewReader(body))}, nil
+		})
+		_, err := account.Token(t.Context(), gworkspace.TokenRequest{Subject: "ann@ex.net", Scopes: []string{gworkspace.ScopeModify}})
+		for _, kind := range []error{gworkspace.ErrSubject, gworkspace.ErrUnauthorized} {
+			if errors.Is(err, kind) != (kind == c.want) {
+				t.Errorf("%s: %v: is it %v?", text, err, kind)
+			}
+		}
+		if named := strings.Contains(err.Error(), gworkspacetest.ServiceAccount); named != (c.want == gworkspace.ErrUnauthorized) {
+			t.Errorf("%s: %v: the service account is named: %v", text, err, named)
+		}
+
+		// A mailbox is skipped for the user alone: the rest is a failure.
+		server.GrantAll()
+		server.AddUser(gworkspacetest.User{Email: "ann@ex.net"})
+		cfg := server.ClientConfig()
+		cfg.MailTokens = account
+		client, err := gworkspace.NewClient(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		state := map[error]string{gworkspace.ErrSubject: gworkspace.MailSkipped, gworkspace.ErrUnauthorized: gworkspace.MailFailed}[c.want]
+		done, err := client.Remediate(t.Context(), gworkspace.Remedy{Cure: gworkspace.Trash, IDHeader: idHeader, Targets: []gworkspace.Target{target(1, "ann@ex.net", "7QX")}})
+		if err != nil || len(done) != 1 || done[0].State != state {
+			t.Errorf("%s: %v: %+v, want %s", text, err, done, state)
+		}
+	}
+}
+
 // TestRetries: what is refused for a while is tried again, in the time that is asked for, and not for ever.
 func TestRetries(t *testing.T) {
 	t.Parallel()
@@ -242,6 +290,8 @@ func TestNewClient(t *testing.T) {
 		"plain http":       {Tokens: gworkspace.StaticToken("t"), BaseURL: "http://api.example"},
 		"no URL":           {Tokens: gworkspace.StaticToken("t"), BaseURL: "::"},
 		"with a query":     {Tokens: gworkspace.StaticToken("t"), BaseURL: "https://api.example/?a=b"},
+		"quota of a user":  {Tokens: gworkspace.StaticToken("t"), Quota: gworkspace.Quota{User: -1}},
+		"quota of all":     {Tokens: gworkspace.StaticToken("t"), Quota: gworkspace.Quota{Project: -1}},
 		"admin of nothing": {Tokens: gworkspace.StaticToken("t"), Admin: "admin"},
 	} {
 		if _, err := gworkspace.NewClient(cfg); err == nil {

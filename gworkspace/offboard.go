@@ -11,7 +11,14 @@ import (
 // mail: what sends mail to the gateway first, what it needs to come back next, the access that confirms it
 // last. Steps that are seen to be done, or told, are in InOrder. While mail may still be at the gateway the
 // plan is blocked, and says until when.
+//
+// With [Tenant.Probes] that have a Gateway one message is sent, to see whether mail still goes there.
 func (t *Tenant) Offboard(ctx context.Context) (*Plan, error) {
+	if t.Probes != nil {
+		if err := t.Probes.check(); err != nil {
+			return nil, err
+		}
+	}
 	o, err := t.observe(ctx)
 	if err != nil {
 		return nil, err
@@ -31,6 +38,7 @@ func (t *Tenant) Offboard(ctx context.Context) (*Plan, error) {
 	if o.tree != nil && t.Profile.Mode == Reroute {
 		p.Problems = append(p.Problems, t.renamed(o.tree)...)
 	}
+	p.Problems = append(p.Problems, t.lockedOut(o, nil)...)
 	t.drain(ctx, o, p, done)
 	// Of a chain whose middle is done, each step needs the one that is left before it.
 	for i := range p.Steps {
@@ -42,7 +50,14 @@ func (t *Tenant) Offboard(ctx context.Context) (*Plan, error) {
 	if o.tree == nil {
 		p.Notes = append(p.Notes, "Policies were not read ("+o.treeErr.Error()+"): say which steps are done.")
 	}
+	if s := o.mxState(t.Profile); s.err != nil && t.Profile.Mode == MXFirst {
+		p.Notes = append(p.Notes, "DNS could not be asked ("+oneLine(s.err.Error(), 500)+"): whether the MX records are back is not known.")
+	}
+	p.Notes = append(p.Notes, t.unheard()...)
 	p.Notes = append(p.Notes, "Addresses and regexps of others under Inbound gateway stay. Hosts and the inbound gateway are shown by no API: a person has to see that they are gone.")
+	h := t.hider()
+	h.problems(p.Problems)
+	h.list(p.Notes)
 	p.finish()
 	return p, nil
 }
@@ -60,12 +75,12 @@ func (t *Tenant) undone(o *observation) map[string]bool {
 		done[idRuleGone] = len(rules) == 0
 		done[idRuleOff] = !t.anyOn(o.tree, rules)
 	}
-	if ch := last(o.changes, func(c Change) bool { return c.Setting == "EMAIL_ROUTE" && c.about(t.Profile.hostName()) }); ch != nil && ch.removes() {
-		done[idHostGone] = true
+	host := func(c Change) bool { return c.Setting == "EMAIL_ROUTE" && c.about(t.Profile.hostName()) }
+	if ch, a := last(o.changes, host), t.answer(idHostGone); ch != nil && (a == nil || ch.At.After(a.At)) {
+		done[idHostGone] = ch.removes() // what happened after it was said counts
 	}
-	if t.Profile.Mode == MXFirst {
-		google, _, _ := o.mxState(t.Profile)
-		done[idMXBack] = google
+	if s := o.mxState(t.Profile); t.Profile.Mode == MXFirst && s.err == nil {
+		done[idMXBack] = s.google
 	}
 	return done
 }
@@ -129,17 +144,19 @@ func (t *Tenant) anyOn(tr *tree, rules []rule) bool {
 	return false
 }
 
-// ruleOffSince is when the rule was turned off or deleted: the last entry of the log about it, or what was
-// told.
-func (t *Tenant) ruleOffSince(o *observation) (time.Time, bool) {
-	var at time.Time
-	if ch := last(o.changes, func(c Change) bool { return c.about(t.Profile.ruleStem()) }); ch != nil {
+// ruleOffSince is when the rule went off: the last entry of the log about it, or what was told after that. logged says
+// that the log knows the rule at all. An entry that says that it was made or turned on is no time at which it went off,
+// and whatever was told before it is about an earlier time.
+func (t *Tenant) ruleOffSince(o *observation) (at time.Time, known, logged bool) {
+	ours := func(c Change) bool { return c.about(t.Profile.ruleStem()) }
+	ch := last(o.changes, func(c Change) bool { return ours(c) || c.ruleState() })
+	if ch != nil && !ch.turnsOn() {
 		at = ch.At
 	}
 	for _, id := range []string{idRuleOff, idRuleGone} {
-		if a := t.answer(id); a != nil && a.Done && a.At.After(at) {
+		if a := t.answer(id); a != nil && a.Done && a.At.After(at) && (ch == nil || a.At.After(ch.At)) {
 			at = a.At
 		}
 	}
-	return at, !at.IsZero()
+	return at, !at.IsZero(), last(o.changes, ours) != nil
 }

@@ -53,11 +53,11 @@ func (t *Tenant) ruleActs(ctx context.Context, o *observation, done map[string]b
 	wait := func(text, do string) {
 		out = append(out, Problem{Code: problemDrain, Object: t.Profile.ruleName(), Text: text, Do: do, Blocks: true})
 	}
-	off, known := t.ruleOffSince(o)
+	off, known, logged := t.ruleOffSince(o)
 	switch {
 	case done[idDrain]:
-	case !known && !done[idRuleGone]:
-		wait("the rule is off, and nobody can tell since when", "wait 24 hours, and say when it was turned off")
+	case !known && (logged || !done[idRuleGone]): // gone, and not in the log: gone for months
+		wait("the rule is off, and nobody can tell since when", "wait 24 hours, and say that the step "+idRuleOff+" is done: they count from then")
 	case known && time.Since(off) < drainTime:
 		wait("the rule was turned off at "+off.UTC().Format(time.RFC3339)+": it may still act in some places", "do nothing else before "+off.Add(drainTime).UTC().Format(time.RFC3339))
 	}
@@ -86,13 +86,7 @@ func (t *Tenant) stillRerouted(ctx context.Context) (State, string) {
 	if f.sent = x.Send.Send(ctx, f.mail); f.sent != nil {
 		return Unknown, oneLine(f.sent.Error(), 300)
 	}
-	within, every := max(x.Within, 0), max(x.Every, 0)
-	if within == 0 {
-		within = 15 * time.Minute
-	}
-	if every == 0 {
-		every = 20 * time.Second
-	}
+	within, every := x.times()
 	if t.Progress != nil {
 		t.Progress("waiting for a message to come past the gateway to "+x.Mailbox, time.Now().Add(within))
 	}
@@ -121,6 +115,8 @@ func (t *Tenant) mxActs(done map[string]bool) []Problem {
 	switch {
 	case done[idKeep]:
 	case a == nil || !a.Done:
+		return []Problem{{Code: problemDrain, Object: "MX records", Text: "they lead to Google again, and nobody can tell since when: senders may still know the old ones",
+			Do: "leave the gateway running for 72 hours, and say that the step " + idMXBack + " is done: they count from then", Blocks: true}}
 	case time.Since(a.At) < keepTime:
 		return []Problem{{Code: problemDrain, Object: "MX records", Text: "they were moved back at " + a.At.UTC().Format(time.RFC3339) + ": senders may still know the old ones",
 			Do: "leave the gateway running, and do nothing else, before " + a.At.Add(keepTime).UTC().Format(time.RFC3339), Blocks: true}}

@@ -93,7 +93,7 @@ func (t *Tenant) Plan(ctx context.Context) (*Plan, error) {
 			continue
 		}
 		if s.ID == idReject && f.state(idMX) != Right { // whatever the profile says: it would refuse what still comes directly
-			p.Notes = append(p.Notes, "The step \""+s.Title+"\" is left out: the profile says mx-moved, and DNS does not name the gateway alone. It would refuse all mail that still goes to Google.")
+			p.Notes = append(p.Notes, "The step \""+s.Title+"\" is left out: the profile says mx-moved, and DNS does not show that the MX records name the gateway alone. It would refuse all mail that still goes to Google.")
 			continue
 		}
 		switch f.state(s.ID) {

@@ -98,6 +98,9 @@ func TestReduction(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
+	if newTree([]Policy{state("a", false, 1, "true")}, nil).toggles("/")["r"].on {
+		t.Error("without the units a policy of one is for nobody")
+	}
 	tr := newTree([]Policy{{Setting: "s", SortOrder: 202, Value: json.RawMessage(`{"a": true}`)}, {Setting: "s", SortOrder: 201, Value: json.RawMessage(`{"a": false, "b": true}`)}}, units)
 	if v := tr.value("s", "/A"); !v.on("a") || !v.on("b") {
 		t.Errorf("fields are joined, each from the strongest: %v", v)

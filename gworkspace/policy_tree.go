@@ -49,9 +49,6 @@ func (t *tree) path(p Policy) string {
 	if path, ok := t.paths[p.Unit]; ok {
 		return path
 	}
-	if len(t.units) == 0 {
-		return "/" // without the directory, what there is counts as set for all
-	}
 	return unknownUnit + p.Unit
 }
 

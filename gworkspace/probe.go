@@ -33,6 +33,19 @@ type Probes struct {
 	Within, Every time.Duration
 }
 
+// check refuses probes that cannot be sent.
+func (x *Probes) check() error {
+	if x.Send == nil || !isAddress(x.Mailbox) {
+		return errors.New("gworkspace: probes need a mailbox and something to send with")
+	}
+	return nil
+}
+
+// times are how long to wait at most, and between two looks.
+func (x *Probes) times() (within, every time.Duration) {
+	return cmp.Or(max(x.Within, 0), 15*time.Minute), cmp.Or(max(x.Every, 0), 20*time.Second)
+}
+
 // A Sender hands a message over from outside of the tenant. It returns an error that wraps [ErrRefused] when
 // the receiver answered 5xx, and one that wraps [ErrNotSent] when it could not send such a message at all.
 type Sender interface {
@@ -145,11 +158,11 @@ type shot struct {
 // probe sends all and waits until nothing is open any more or the time is over.
 func (t *Tenant) probe(ctx context.Context) ([]Probe, error) {
 	x := t.Probes
-	if x.Send == nil || !isAddress(x.Mailbox) {
-		return nil, errors.New("gworkspace: probes need a mailbox and something to send with")
+	if err := x.check(); err != nil {
+		return nil, err
 	}
 	start := time.Now()
-	within, every := cmp.Or(max(x.Within, 0), 15*time.Minute), cmp.Or(max(x.Every, 0), 20*time.Second)
+	within, every := x.times()
 	shots := t.shots()
 	flights := flightsOf(shots)
 	for _, f := range flights {

@@ -82,7 +82,7 @@ func TestCheckSMTP(t *testing.T) {
 			if leaf, err := x509.ParseCertificate(c.cert.Certificate[0]); err == nil && c.trusted {
 				pool.AddCert(leaf)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			err := checkSMTP(ctx, client, "in.gw.example", &tls.Config{RootCAs: pool})
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {

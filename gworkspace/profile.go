@@ -259,8 +259,13 @@ func (p *Profile) spamPattern() string {
 	return "^" + ours + "$"
 }
 
-// filter is what the rule's filter of envelope recipients is set to. The domains always stand in it: the rule
-// of a unit would also send away mail of domains that the gateway does not know and refuses.
+// serves says whether a domain is one of the profile.
+func (p *Profile) serves(domain string) bool {
+	return slices.ContainsFunc(p.Domains, func(d string) bool { return strings.EqualFold(d, domain) })
+}
+
+// filter is what the rule's filter of envelope recipients is set to. The gateway refuses mail of domains that it does
+// not know: a pattern names the domains, or users in them; the members of a group are looked at by Plan and Verify.
 func (p *Profile) filter() (kind, value string) {
 	switch {
 	case len(p.Protect.Groups) > 0:

@@ -47,7 +47,11 @@ func (c *checker) names(p *Profile) {
 	if !utf8.ValidString(name) || strings.TrimSpace(name) != name || strings.ContainsFunc(name, notInName) {
 		c.say("product %q: a name has no control characters, quotes, slashes or blanks at its ends", name)
 	}
-	if !markForm.MatchString(p.mark()) {
+	switch {
+	case markForm.MatchString(p.mark()):
+	case p.Mark == "":
+		c.say("product %q: the mark that follows from it, %q, cannot stand in a name: set mark, up to 40 letters, digits, dots, dashes and underscores", name, p.mark())
+	default:
 		c.say("mark %q: use up to 40 letters, digits, dots, dashes and underscores", p.mark())
 	}
 	if n := utf8.RuneCountInString(p.ruleName()); n > maxName {
@@ -77,6 +81,11 @@ func (c *checker) recipients(p *Profile) {
 	c.domains("domains", p.Domains)
 	c.addresses("protect.groups", p.Protect.Groups)
 	c.addresses("protect.users", p.Protect.Users)
+	for _, u := range p.Protect.Users {
+		if _, domain, _ := strings.Cut(u, "@"); isAddress(u) && !p.serves(domain) {
+			c.say("protect.users: %q: %s is not among domains: the rule would send mail to the gateway that it refuses", u, domain)
+		}
+	}
 	c.units("protect.units", p.Protect.Units)
 	c.units("pilot", p.Pilot)
 	if len(p.Protect.Groups) > 0 && len(p.Protect.Users) > 0 {
@@ -149,7 +158,7 @@ func (c *checker) places(p *Profile) {
 			c.say("%s: unknown region %q: choose one of %s", want.key, want.name, regionNames(p))
 		}
 	}
-	if p.SecondRegion != "" && p.SecondRegion == p.Region {
+	if _, ok := p.Regions[p.SecondRegion]; ok && p.SecondRegion != "" && (p.SecondRegion == p.Region || p.Region == "" && len(p.Regions) == 1) {
 		c.say("second-region: %q is the region already", p.SecondRegion)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Regions)) {

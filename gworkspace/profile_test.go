@@ -62,6 +62,12 @@ func TestProfileCheck(t *testing.T) {
 				p.Protect.Users = append(p.Protect.Users, fmt.Sprintf("user%d@ex.net", i))
 			}
 		}, "use a group"},
+		{"user of another domain", func(p *gworkspace.Profile) { p.Protect.Users = []string{"u@ex.net", "u@other.example"} }, "other.example is not among domains"},
+		{"user of the domain in capitals", func(p *gworkspace.Profile) { p.Protect.Users = []string{"U@EX.net"} }, ""},
+		{"one region, and it again", func(p *gworkspace.Profile) { p.SecondRegion = "eu" }, "is the region already"},
+		{"product that makes no mark", func(p *gworkspace.Profile) { p.Product = "Büro Schutz" }, "set mark"},
+		{"product that makes no mark, with one", func(p *gworkspace.Profile) { p.Product, p.Mark = "Büro Schutz", "buero" }, ""},
+		{"mark with a blank", func(p *gworkspace.Profile) { p.Mark = "a b" }, `mark "a b": use up to 40`},
 		{"unit without a slash", func(p *gworkspace.Profile) { p.Protect.Units = []string{"Sales"} }, "/Sales/Europe"},
 		{"pilot without units", func(p *gworkspace.Profile) { p.Stage = gworkspace.StagePilot }, "organizational units that begin"},
 		{"narrow in MX first", func(p *gworkspace.Profile) { *p = *mxFirst(); p.Protect.Units = []string{"/Sales"} }, "whole domains"},

@@ -85,7 +85,7 @@ type Remediation struct {
 // of its recipient, or of every member if that is a group, confirms it by our own id, and cures it. One worker
 // is at one mailbox at a time. The outcomes are in the order of the targets, one for each mailbox; an error
 // means that the remedy makes no sense, that the delegation does not allow it, or that ctx ended, with what
-// was done until then.
+// was done until then: what was not tried any more has no outcome.
 func (c *Client) Remediate(ctx context.Context, r Remedy) ([]Remediation, error) {
 	if err := checkRemedy(r); err != nil {
 		return nil, err
@@ -135,7 +135,13 @@ func checkRemedy(r Remedy) error {
 // cureBox works on one mailbox, which no other worker has. Its error ends the other workers too.
 func (c *Client) cureBox(ctx context.Context, r Remedy, b box, t *tally) error {
 	for i, x := range b.targets {
+		if ctx.Err() != nil { // what was never tried has no outcome
+			return ctx.Err()
+		}
 		o := c.cureOne(ctx, r, b.mailbox, r.Targets[x])
+		if ctx.Err() != nil && o.Found == 0 && (errors.Is(o.Err, ctx.Err()) || errors.Is(o.Err, context.Cause(ctx))) {
+			return ctx.Err() // cut short before anything was done; the cause is the error of another mailbox
+		}
 		switch {
 		case errors.Is(o.Err, ErrSubject), errors.Is(o.Err, ErrNoMailbox):
 			for _, y := range b.targets[i:] {
@@ -152,9 +158,6 @@ func (c *Client) cureBox(ctx context.Context, r Remedy, b box, t *tally) error {
 			return o.Err
 		}
 		t.add(o)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package gworkspace
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"sync"
 
@@ -49,6 +48,8 @@ func (c *Client) resolve(ctx context.Context, targets []Target, workers int) ([]
 	}
 	var boxes []box
 	var early []Remediation
+	type wanted struct{ mailbox, message, ours string }
+	seen := map[wanted]bool{}
 	at := map[string]int{}
 	for i, t := range targets {
 		o := owners[strings.ToLower(t.Recipient)]
@@ -66,10 +67,9 @@ func (c *Client) resolve(ctx context.Context, targets []Target, workers int) ([]
 				at[m] = n
 				boxes = append(boxes, box{mailbox: m})
 			}
-			same := func(x int) bool {
-				return targets[x].MessageID == t.MessageID && targets[x].OurID == t.OurID
-			}
-			if !slices.ContainsFunc(boxes[n].targets, same) {
+			same := wanted{m, t.MessageID, t.OurID}
+			if !seen[same] {
+				seen[same] = true
 				boxes[n].targets = append(boxes[n].targets, i)
 			}
 		}

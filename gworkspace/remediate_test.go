@@ -1,6 +1,7 @@
 package gworkspace_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -185,6 +186,124 @@ func TestRemediateScope(t *testing.T) {
 	}
 	if n := server.Calls()["gmail.get"]; n != 1 {
 		t.Errorf("%d mailboxes were tried", n)
+	}
+}
+
+// TestRemediateCut: what was never tried has no outcome, so that the error is seen, whatever ended it.
+func TestRemediateCut(t *testing.T) {
+	t.Parallel()
+	const members = 60
+	group := func(server *gworkspacetest.Server) {
+		var all []string
+		for i := range members {
+			all = append(all, fmt.Sprintf("u%d@ex.net", i))
+			server.AddUser(gworkspacetest.User{Email: all[i]})
+			server.AddMessage(all[i], message(1, "7QX"))
+		}
+		server.AddGroup("all@ex.net", all...)
+	}
+	remedy := gworkspace.Remedy{Cure: gworkspace.Trash, IDHeader: idHeader, Targets: []gworkspace.Target{target(1, "all@ex.net", "7QX")}}
+	for name, start := range map[string]func(s *gworkspacetest.Server) *gworkspacetest.Server{
+		"in memory":   func(s *gworkspacetest.Server) *gworkspacetest.Server { return s },
+		"by a socket": (*gworkspacetest.Server).Start, // whose errors are the cause of the end
+	} {
+		server := start(gworkspacetest.New(gworkspacetest.Config{Latency: time.Millisecond}))
+		defer server.Close()
+		server.Grant(gworkspace.ScopeUsers, gworkspace.ScopeGroups)
+		group(server)
+		done, err := mailClient(t, server).Remediate(t.Context(), remedy)
+		if !errors.Is(err, gworkspace.ErrScope) || len(done) == 0 || len(done) > 10 {
+			t.Errorf("%s: %v: %d outcomes", name, err, len(done))
+		}
+		mine := map[string]bool{}
+		for _, d := range done {
+			if !errors.Is(d.Err, gworkspace.ErrScope) || strings.Contains(d.Reason, "context canceled") || !strings.Contains(d.Reason, d.Mailbox) || mine[d.Mailbox] {
+				t.Errorf("%s: %+v", name, d)
+			}
+			mine[d.Mailbox] = true
+		}
+	}
+
+	// Whoever interrupts it gets what was done until then.
+	server := gworkspacetest.New(gworkspacetest.Config{Latency: time.Millisecond})
+	server.GrantAll()
+	group(server)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cut := remedy
+	cut.Mailboxes = 2
+	cut.Done = func(gworkspace.Remediation) { cancel() }
+	done, err := mailClient(t, server).Remediate(ctx, cut)
+	if !errors.Is(err, context.Canceled) || len(done) == 0 || len(done) > 3 {
+		t.Errorf("%v: %d outcomes", err, len(done))
+	}
+	cured := 0
+	for _, d := range done {
+		if d.State == gworkspace.MailCured {
+			cured++
+		} else if d.Found == 0 { // of one that was found nobody knows whether the request got there
+			t.Errorf("%+v", d)
+		}
+	}
+	if cured == 0 {
+		t.Errorf("nothing was cured, and it was told of: %+v", done)
+	}
+}
+
+// tokenFunc is a source of tokens.
+type tokenFunc func(ctx context.Context, req gworkspace.TokenRequest) (gworkspace.Token, error)
+
+func (f tokenFunc) Token(ctx context.Context, req gworkspace.TokenRequest) (gworkspace.Token, error) {
+	return f(ctx, req)
+}
+
+// TestRemediateCause: what was cut short by the error of one mailbox does not pass for an error of its own. Connections
+// that are cut say the cause.
+func TestRemediateCause(t *testing.T) {
+	t.Parallel()
+	server := gworkspacetest.New(gworkspacetest.Config{})
+	server.GrantAll()
+	var targets []gworkspace.Target
+	for _, u := range []string{"ann@ex.net", "ben@ex.net", "cat@ex.net"} {
+		server.AddUser(gworkspacetest.User{Email: u})
+		targets = append(targets, target(1, u, "7QX"))
+	}
+	waiting := make(chan bool, 2)
+	cfg := server.ClientConfig()
+	cfg.MailTokens = tokenFunc(func(ctx context.Context, req gworkspace.TokenRequest) (gworkspace.Token, error) {
+		if req.Subject == "ann@ex.net" {
+			<-waiting
+			<-waiting
+			return gworkspace.Token{}, &gworkspace.ScopeError{Subject: req.Subject, Missing: req.Scopes}
+		}
+		waiting <- true
+		<-ctx.Done()
+		return gworkspace.Token{}, context.Cause(ctx)
+	})
+	client, err := gworkspace.NewClient(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := client.Remediate(t.Context(), gworkspace.Remedy{Cure: gworkspace.Trash, IDHeader: idHeader, Targets: targets})
+	if !errors.Is(err, gworkspace.ErrScope) || len(done) != 1 || done[0].Mailbox != "ann@ex.net" {
+		t.Errorf("%v: %+v", err, done)
+	}
+}
+
+// TestRemediateMany: a hundred thousand messages in one mailbox are told apart in no time.
+func TestRemediateMany(t *testing.T) {
+	t.Parallel()
+	server := gworkspacetest.New(gworkspacetest.Config{})
+	server.Grant(gworkspace.ScopeUsers, gworkspace.ScopeGroups) // the first of them ends it
+	server.AddUser(gworkspacetest.User{Email: "ann@ex.net"})
+	var targets []gworkspace.Target
+	for i := range 100_000 {
+		targets = append(targets, target(i%99_999, "ann@ex.net", "7QX"))
+	}
+	start := time.Now()
+	done, err := mailClient(t, server).Remediate(t.Context(), gworkspace.Remedy{Cure: gworkspace.Trash, IDHeader: idHeader, Targets: targets})
+	if took := time.Since(start); !errors.Is(err, gworkspace.ErrScope) || len(done) != 1 || took > 25*time.Second { // half a second; compared with each other, forty
+		t.Errorf("%v: %d outcomes in %s", err, len(done), took)
 	}
 }
 

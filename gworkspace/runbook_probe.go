@@ -46,7 +46,7 @@ func (p *Profile) byHand() []ByHand {
 		p.Headers.token(), p.Headers.tenant(), id, p.Headers.spam())
 	return append(out,
 		ByHand{ID: "P2", Title: titleP2, From: fromOutside, Values: []Value{{"Send", swaks + d + " --header 'Subject: P2'"}},
-			Expect: "The ledger of the gateway has it (postreeve message list --to PILOT@" + d + "), with another origin than peer where the tenant's secret was right; Show original in Gmail shows " + id + " once."},
+			Expect: "The ledger of the gateway has it (postreeve message list -c postreeve.yaml --to PILOT@" + d + "), with another origin than peer where the tenant's secret was right; Show original in Gmail shows " + id + " once."},
 		ByHand{ID: "P3", Title: titleP3, From: fromOutside, Values: []Value{{"Send", swaks + d + " --server smtp.google.com --header 'Subject: P3'"}}, Expect: refused},
 		ByHand{ID: "P4", Title: titleP4, From: "the mailbox of P2", Values: []Value{{"Search in Gmail", "in:anywhere subject:P2"}},
 			Expect: "One message, in the inbox. Show original: keep its Authentication-Results and ARC fields; " + id + " stands there once."},

@@ -20,9 +20,12 @@ const (
 // readScopes are what checks need.
 var readScopes = []string{ScopePolicies, ScopeAudit, ScopeDomains, ScopeUnits, ScopeUsers, ScopeGroups}
 
-// scopes are what remediation needs: users and groups tell whose mailbox an address is.
+// directoryScopes tell whose mailbox an address is.
+var directoryScopes = []string{ScopeUsers, ScopeGroups}
+
+// scopes are what remediation needs where one client does all of it.
 func (r *Remediator) scopes() []string {
-	out := []string{ScopeModify, ScopeUsers, ScopeGroups}
+	out := append([]string{ScopeModify}, directoryScopes...)
 	if r.Purge {
 		out = append(out, ScopePurge)
 	}

@@ -93,8 +93,13 @@ var scopeLimits = []string{
 func (p *Profile) remediationStep() Step {
 	r := p.Remediation
 	scopes := r.scopes()
-	if p.Access != nil && p.Access.ClientID == r.ClientID { // one entry a client: a second one would replace the first
+	limits := scopeLimits
+	switch {
+	case p.Access == nil:
+	case p.Access.ClientID == r.ClientID: // one entry a client: a second one would replace the first
 		scopes = append(slices.Clone(readScopes), r.mailScopes()...)
+	default:
+		limits = append(slices.Clone(limits), "The two scopes of the directory are needed where this client works alone. Beside the one that reads settings (--mail-key-file, mail-key) they may be left out: that one looks users and groups up.")
 	}
 	risk := "Whoever holds the key of the service account can read and move the mail of every user."
 	if r.Purge {
@@ -102,10 +107,22 @@ func (p *Profile) remediationStep() Step {
 	}
 	return Step{ID: idRemediation, Title: "Let " + p.product() + " take back delivered mail", Object: "delegation client " + r.ClientID, Verb: VerbCreate,
 		Why: "A message that turns out to be malicious after delivery is moved to the trash of everybody who got it.", Risk: risk,
-		Roles: []string{roleSuper}, Wait: waitDay, Check: "A token is asked for with each of the scopes.", Undo: "Delete the entry.", Limits: scopeLimits,
+		Roles: []string{roleSuper}, Wait: waitDay, Check: p.remediationCheck(), Undo: "Delete the entry.", Limits: limits,
 		Console: &Console{Path: pathDelegation + " > Add new", Link: linkDelegation,
 			Values: []Value{{"Client ID", r.ClientID}, {"OAuth scopes (comma-delimited)", strings.Join(scopes, ",")}, enableAPIs},
 			Expect: fmt.Sprintf("The list shows the client %s with these scopes.", r.ClientID)}}
+}
+
+// remediationCheck says which scopes are tried: those of mail always, those of the directory where nothing else tries them.
+func (p *Profile) remediationCheck() string {
+	out := "A token is asked for with " + strings.Join(p.Remediation.mailScopes(), " and ")
+	switch {
+	case p.Access == nil:
+		return out + ", and with " + strings.Join(directoryScopes, " and ") + "."
+	case p.Access.ClientID == p.Remediation.ClientID:
+		return out + "; the others are those of the step " + idAccess + "."
+	}
+	return out + ", and with " + strings.Join(directoryScopes, " and ") + " where only the key of this client is given."
 }
 
 func (p *Profile) storageStep() Step {
@@ -196,14 +213,19 @@ func (p *Profile) ruleStep(s *Secrets) Step {
 		Value{"Attachments > Remove attachments from message", "off"}, Value{"Encryption (onward delivery only) > Require secure transport (TLS)", "on"},
 		Value{"Show options > Account types to affect", strings.Join(accounts, "\n")},
 		Value{"Show options > Envelope filter > Only affect specific envelope recipients", kind}, Value{"Envelope filter value", filter})
+	limits := []string{"Google checks mail of suspended users and of users without Gmail against no rule.", "For mail to groups X-Gm-Spam and X-Gm-Phishy are always 0.",
+		"10,000 characters for one content match. Google names no limit of expressions for one rule; others have met one at 10.",
+		"The value of a header is pasted without blanks around it: a blank makes a loop, which Google ends after 50 hops with 554 5.6.0."}
+	if len(p.Protect.Groups) > 0 {
+		limits = append(limits, "All addresses of the members of "+strings.Join(p.Protect.Groups, ", ")+", aliases too, have to be in "+strings.Join(p.Domains, ", ")+": mail to others goes to the gateway as well, which refuses it.")
+	}
 	return Step{ID: idRule, Title: "Send inbound mail to the gateway", Object: "content compliance rule " + p.ruleName(), Verb: VerbCreate,
 		Why:   "This is what puts mail behind the gateway. Mail that carries the loop secret has been scanned and is left alone.",
 		Risk:  "From here on mail depends on the gateway. Begin with a small organizational unit (stage pilot), not with a group: large groups take effect slowly.",
 		Needs: []string{idAccess, idStorage, idHost, idGateway}, Roles: []string{roleSettings}, Wait: "before it: until the settings above have had their 24 hours, or P1 and their checks pass; after it: " + waitDay,
-		Check: "Policy API: gmail.content_compliance with its entry in gmail.rule_states, for each organizational unit and the ones below; probe P2.",
-		Undo:  "Turn the rule off. Delete it when the gateway has been empty for 24 hours.",
-		Limits: []string{"Google checks mail of suspended users and of users without Gmail against no rule.", "For mail to groups X-Gm-Spam and X-Gm-Phishy are always 0.",
-			"10,000 characters for one content match; 10 expressions for one rule.", "The value of a header is pasted without blanks around it: a blank makes a loop, which Google ends after 50 hops with 554 5.6.0."},
+		Check:  "Policy API: gmail.content_compliance with its entry in gmail.rule_states, for each organizational unit and the ones below; probe P2.",
+		Undo:   "Turn the rule off. Delete it when the gateway has been empty for 24 hours.",
+		Limits: limits,
 		Console: &Console{Path: pathCompliance + " > Content compliance > Configure, or Add another rule", Link: linkCompliance, Values: values,
 			Expect: "The rule " + p.ruleName() + " is listed as enabled for each of the organizational units."}}
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +20,7 @@ type Tenant struct {
 	Client *Client
 	// Probes send messages through. If nil, none is sent.
 	Probes *Probes
-	// Told is what people said they did and saw. It counts for what cannot be read.
+	// Told is what people said they did and saw. It counts for what cannot be read; see [Answer].
 	Told []Answer
 	// Since leaves older entries of the audit log out of the report; zero: six months.
 	Since time.Time
@@ -38,25 +38,6 @@ type Tenant struct {
 	Reveal bool
 }
 
-// An Answer is what a person said about a step.
-type Answer struct {
-	Step string    `json:"step"` // its id
-	Done bool      `json:"done"`
-	By   string    `json:"by,omitempty"`
-	At   time.Time `json:"at"`
-}
-
-// answer is the newest about a step; nil: there is none.
-func (t *Tenant) answer(step string) *Answer {
-	var out *Answer
-	for i, a := range t.Told {
-		if a.Step == step && (out == nil || !a.At.Before(out.At)) {
-			out = &t.Told[i]
-		}
-	}
-	return out
-}
-
 // observation is what was read in one go. A part that could not be read has its error.
 type observation struct {
 	missing   []string // scopes for reading that are not granted
@@ -71,13 +52,17 @@ type observation struct {
 	mx        map[string][]string
 	mxErr     map[string]error
 	admin     *directoryUser
-	purge     []string // scopes for taking mail back that are not granted
+	remedy    []string // scopes for taking mail back that were tried
+	purge     []string // of them, those that are not granted
 	purgeErr  error
+	outside   []string // members of the protected group in domains that are not in the profile
+	memberErr error
 }
 
 var (
 	errNoClient = errors.New("no access was given")
 	errNoScope  = errors.New("the scope for it is not granted")
+	errNoKey    = errors.New("there is no key of this client")
 )
 
 // observe reads everything that can be read. Only a profile that makes no sense and the end of ctx are errors.
@@ -118,16 +103,18 @@ func (t *Tenant) observe(ctx context.Context) (*observation, error) {
 	}
 	if o.auditErr = granted(ScopeAudit); o.auditErr == nil {
 		o.changes, o.auditErr = c.Changes(ctx, time.Time{})
+		t.hider().changes(o.changes)
 	}
 	if granted(ScopeUsers) == nil {
 		o.admin, _ = c.user(ctx, c.cfg.Admin) // only to explain why something else failed
 	}
-	if r := t.Profile.Remediation; r != nil {
-		if id := otherClient(c.mailTokens(), r.ClientID); id != "" {
-			o.purgeErr = fmt.Errorf("the key that was given is of the client %s, not of %s: what the latter may do was not tried", id, r.ClientID)
-		} else {
-			o.purge, o.purgeErr = c.Granted(ctx, c.mailTokens(), t.mailSubject(), r.mailScopes())
+	if len(t.Profile.Protect.Groups) > 0 && o.domainErr == nil {
+		if o.memberErr = errors.Join(granted(ScopeGroups), granted(ScopeUsers)); o.memberErr == nil {
+			o.outside, o.memberErr = t.membersOutside(ctx, o.domains)
 		}
+	}
+	if t.Profile.Remediation != nil {
+		t.observeRemediation(ctx, o)
 	}
 	return o, ctx.Err()
 }
@@ -140,6 +127,86 @@ func otherClient(tokens TokenSource, want string) string {
 	return ""
 }
 
+// observeRemediation asks for a token with each scope that taking mail back needs. Users and groups are for the client
+// that reads settings, if there is one: access has found out about them then.
+func (t *Tenant) observeRemediation(ctx context.Context, o *observation) {
+	c, r := t.Client, t.Profile.Remediation
+	if id := otherClient(c.mailTokens(), r.ClientID); id != "" {
+		o.purgeErr = fmt.Errorf("%w: the key that was given is of the client %s, not of %s: what the latter may do was not tried", errNoKey, id, r.ClientID)
+		return
+	}
+	o.remedy = r.mailScopes()
+	if o.purge, o.purgeErr = c.Granted(ctx, c.mailTokens(), t.mailSubject(), o.remedy); o.purgeErr != nil {
+		return
+	}
+	if t.Profile.Access != nil && (o.accessKey == "" || c.cfg.MailTokens != nil) {
+		return
+	}
+	o.remedy = append(o.remedy, directoryScopes...)
+	lack, err := c.Granted(ctx, c.cfg.Tokens, c.cfg.Admin, directoryScopes)
+	o.purge, o.purgeErr = append(o.purge, lack...), err
+}
+
+// membersOutside are the members of the protected group whose addresses are in domains of the tenant that are not in
+// the profile. Those outside of the tenant are not among them: no rule acts on their mail.
+func (t *Tenant) membersOutside(ctx context.Context, domains []Domain) ([]string, error) {
+	var out []string
+	for _, g := range t.Profile.Protect.Groups {
+		all, err := t.Client.members(ctx, g)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range all {
+			domain := a[strings.LastIndexByte(a, '@')+1:]
+			of := func(d Domain) bool { return strings.EqualFold(d.Name, domain) }
+			if !t.Profile.serves(domain) && slices.ContainsFunc(domains, of) {
+				out = append(out, a)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// A gap is something that was to be read and did not answer.
+type gap struct {
+	what string
+	err  error
+}
+
+// gaps are all of them. Scopes that are not granted are a matter of the access.
+func (o *observation) gaps() []gap {
+	var out []gap
+	add := func(what string, err error) {
+		if err != nil && !errors.Is(err, errNoClient) && !errors.Is(err, errNoScope) && !errors.Is(err, errNoKey) {
+			out = append(out, gap{what, err})
+		}
+	}
+	add("access", o.accessErr)
+	if o.accessErr == nil { // else these fail for the same reason
+		add("policies", o.treeErr)
+		add("domains", o.domainErr)
+		add("audit log", o.auditErr)
+		add("members of the group", o.memberErr)
+	}
+	add("remediation", o.purgeErr)
+	return out
+}
+
+// unread says the gaps in words, those of DNS among them.
+func (o *observation) unread() []string {
+	var out []string
+	for _, g := range o.gaps() {
+		out = append(out, g.what+": "+oneLine(g.err.Error(), 500))
+	}
+	for _, d := range slices.Sorted(maps.Keys(o.mxErr)) {
+		if err := o.mxErr[d]; err != nil {
+			out = append(out, "MX records of "+d+": "+oneLine(err.Error(), 300))
+		}
+	}
+	return out
+}
+
 // mailSubject is the user whose mailbox the access to mail is tried with.
 func (t *Tenant) mailSubject() string {
 	if t.Probes != nil && t.Probes.Mailbox != "" {
@@ -148,6 +215,8 @@ func (t *Tenant) mailSubject() string {
 	return t.Client.cfg.Admin
 }
 
+// readTree reads policies. Without the units nobody can tell where a policy of one counts: one of Sales would pass for
+// one of all.
 func (t *Tenant) readTree(ctx context.Context, withUnits bool) (*tree, error) {
 	policies, err := t.Client.Policies(ctx)
 	if err != nil {
@@ -159,63 +228,8 @@ func (t *Tenant) readTree(ctx context.Context, withUnits bool) (*tree, error) {
 			return nil, err
 		}
 	}
+	if !withUnits && slices.ContainsFunc(policies, func(p Policy) bool { return p.Unit != "" }) {
+		return nil, fmt.Errorf("the organizational units were not read, so where a policy counts cannot be told: %w: %s", errNoScope, ScopeUnits)
+	}
 	return newTree(policies, units), nil
-}
-
-func (t *Tenant) observeMX(ctx context.Context, o *observation) {
-	look := t.LookupMX
-	if look == nil {
-		look = systemMX
-	}
-	for _, d := range t.Profile.Domains {
-		ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-		hosts, err := look(ctx, d)
-		cancel()
-		for i, h := range hosts {
-			hosts[i] = strings.ToLower(strings.TrimSuffix(h, "."))
-		}
-		o.mx[d], o.mxErr[d] = hosts, err
-	}
-}
-
-func systemMX(ctx context.Context, domain string) ([]string, error) {
-	all, err := net.DefaultResolver.LookupMX(ctx, domain)
-	var out []string
-	for _, m := range all {
-		out = append(out, m.Host)
-	}
-	if len(out) > 0 {
-		return out, nil // records that are no host names are left out with an error
-	}
-	return out, err
-}
-
-// googleMX says whether a host takes mail of Workspace. The hosts of consumer Gmail do not.
-func googleMX(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if host == "smtp.google.com" || host == "aspmx.l.google.com" || strings.HasSuffix(host, ".aspmx.l.google.com") {
-		return true
-	}
-	n, ok := strings.CutPrefix(host, "aspmx")
-	return ok && (n == "2.googlemail.com" || n == "3.googlemail.com" || n == "4.googlemail.com" || n == "5.googlemail.com")
-}
-
-// mxState says where the MX records of all domains lead.
-func (o *observation) mxState(p *Profile) (google, ours bool, text string) {
-	google, ours = true, true
-	var parts []string
-	for _, d := range p.Domains {
-		hosts := o.mx[d]
-		if o.mxErr[d] != nil || len(hosts) == 0 {
-			google, ours = false, false
-			parts = append(parts, d+": none found")
-			continue
-		}
-		for _, h := range hosts {
-			google = google && googleMX(h)
-			ours = ours && slices.Contains(p.mxHosts(), h)
-		}
-		parts = append(parts, d+": "+strings.Join(hosts, " "))
-	}
-	return google, ours, strings.Join(parts, "; ")
 }

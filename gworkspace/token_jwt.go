@@ -206,6 +206,9 @@ func (e *exchanger) ask(ctx context.Context, subject string, scopes []string) (T
 			}
 			return nil
 		}})
+	if bad, ok := errors.AsType[*Error](err); ok && bad.Reason == "invalid_grant" && bad.Kind == ErrUnauthorized {
+		bad.Message += ": this is about the service account " + e.email + ", not about the user: look whether it is there and enabled, and its key is"
+	}
 	if err != nil {
 		return Token{}, err
 	}

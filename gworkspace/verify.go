@@ -21,6 +21,9 @@ type Report struct {
 	Changes  []Change  `json:"changes,omitempty"` // of the audit log
 	Probes   []Probe   `json:"probes,omitempty"`
 	Skipped  []string  `json:"skipped,omitempty"` // what nobody looked at, with the reason
+	// Unread is what was asked for and did not answer, with the reason: the access that was given cannot be used, or a
+	// service or DNS is down. What nobody gave access to stands in Skipped alone, a scope that is missing in Drift.
+	Unread []string `json:"unread,omitempty"`
 }
 
 // A State is what a check found.
@@ -72,10 +75,10 @@ type Drift struct {
 	How    How    `json:"how"`
 }
 
-// OK says whether nothing is known to be other than wanted, and no probe went wrong. What is unknown does not
-// count: see [Report.Sure].
+// OK says whether nothing is known to be other than wanted, no probe went wrong, and everything that was asked
+// answered. What nobody could be asked about does not count: see [Report.Sure].
 func (r *Report) OK() bool {
-	return len(r.Drift) == 0 && !slices.ContainsFunc(r.Probes, func(p Probe) bool { return p.State == Wrong })
+	return len(r.Drift) == 0 && len(r.Unread) == 0 && !slices.ContainsFunc(r.Probes, func(p Probe) bool { return p.State == Wrong })
 }
 
 // Sure says whether everything is known to be right.
@@ -166,6 +169,7 @@ func (t *Tenant) Verify(ctx context.Context) (*Report, error) {
 	}
 	f := t.judge(o, r.Probes)
 	r.Checks, r.Findings, r.Skipped = f.checks, f.problems, append(r.Skipped, f.notes...)
+	r.Unread = o.unread()
 	r.Drift = append(r.Drift, f.drift...)
 	for i := range r.Findings {
 		r.Findings[i].Blocks = false // nothing is about to be done
@@ -181,15 +185,22 @@ func (t *Tenant) Verify(ctx context.Context) (*Report, error) {
 		}
 	}
 	r.Mode, r.Scanning = t.effective(o, f, r.Probes)
+	h := t.hider()
+	h.all(&r.Mode)
+	h.list(r.Unread)
+	h.probes(r.Probes)
 	return r, nil
 }
 
 // judge makes checks, drifts and problems of what was observed.
 func (t *Tenant) judge(o *observation, probes []Probe) *findings {
 	f := &findings{}
+	f.notes = append(f.notes, t.unheard()...)
 	t.checkAccess(o, f)
+	t.checkGaps(o, f)
 	t.checkMX(o, f)
 	t.checkDomains(o, f)
+	t.checkMembers(o, f)
 	if o.tree != nil {
 		t.checkUnits(o, f)
 		t.checkService(o, f)
@@ -210,6 +221,7 @@ func (t *Tenant) judge(o *observation, probes []Probe) *findings {
 		t.checkGateway(o, f, probes)
 		t.checkPolicyFile(f)
 		t.checkReject(o, f, probes)
+		f.problems = append(f.problems, t.lockedOut(o, probes)...)
 	}
 	if t.Profile.Mode == Reroute {
 		t.checkNoReject(f, probes)
@@ -221,6 +233,7 @@ func (t *Tenant) judge(o *observation, probes []Probe) *findings {
 			f.problem(Problem{Code: "probe." + strings.ToLower(x.ID), Object: x.Title, Text: x.Detail, Do: x.Do, Blocks: x.ID == "P1"})
 		}
 	}
+	t.hider().findings(f)
 	return f
 }
 
@@ -231,10 +244,14 @@ func (t *Tenant) effective(o *observation, f *findings, probes []Probe) (string,
 		return "mail goes through the gateway: a probe came by it", true
 	}
 	if p.Mode == MXFirst {
-		_, ours, text := o.mxState(p)
+		s := o.mxState(p)
 		switch {
-		case !ours:
-			return "MX first, being set up: mail does not go through the gateway until the MX records name it (" + text + ")", false
+		case !s.ours && p.MXMoved:
+			return "MX first: the profile says mx-moved, and the MX records do not name the gateway alone: mail goes around it, or is refused (" + s.text + ")", false
+		case !s.ours:
+			return "MX first, being set up: mail does not go through the gateway until the MX records name it (" + s.text + ")", false
+		case s.err != nil:
+			return "MX first: whether mail goes through the gateway is not known: DNS could not be asked", false
 		case f.state(idReject) == Right:
 			return "MX first: mail is taken from the gateway only", true
 		}

@@ -2,6 +2,7 @@ package gworkspace
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -22,6 +23,7 @@ func (t *Tenant) checkRule(o *observation, f *findings, probes []Probe) {
 	p := t.Profile
 	c := Check{Step: idRule, Object: "content compliance rule " + p.ruleName(), How: Read}
 	if o.tree == nil {
+		c.Note = o.unreadNote()
 		t.conclude(o, f, c, probeOf(probes, "P2"), func(ch Change) bool { return ch.about(p.ruleStem()) }, true)
 		return
 	}
@@ -96,8 +98,9 @@ func (t *Tenant) checkRuleBelow(tr *tree, f *findings, c Check, unit string, r r
 			f.wrong(c, t.ruleDrifts(here[i])...)
 		}
 	}
-	for group, states := range tr.groupToggles() {
-		if s, ok := states[r.id]; ok && !s.on {
+	groups := tr.groupToggles()
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
+		if s, ok := groups[group][r.id]; ok && !s.on {
 			c := c
 			c.Unit, c.State, c.From = "group "+group, Overridden, s.policy
 			f.wrong(c, Drift{Name: r.name, Field: "Enabled", Wanted: true, Found: false, Note: "turned off for this group"})

@@ -29,15 +29,42 @@ func (t *Tenant) checkAccess(o *observation, f *findings) {
 	if errors.Is(o.accessErr, ErrSubject) {
 		f.problem(Problem{Code: problemAdmin, Object: a.Admin, Text: "nobody can act as this user: " + oneLine(o.accessErr.Error(), 300), Do: "name a super administrator that exists and is not suspended", Blocks: true})
 	}
-	if o.treeErr != nil && o.accessErr == nil && !errors.Is(o.treeErr, errNoScope) {
-		f.problem(Problem{Code: problemUnread, Object: "policies", Text: oneLine(o.treeErr.Error(), 500), Do: "put this right, or check the settings by eye"})
+}
+
+// checkGaps says what was to be read and did not answer.
+func (t *Tenant) checkGaps(o *observation, f *findings) {
+	for _, g := range o.gaps() {
+		p := Problem{Code: problemUnread, Object: g.what, Text: oneLine(g.err.Error(), 500), Do: "put this right, or check the settings by eye"}
+		if g.what == "access" {
+			if t.Profile.Access != nil && errors.Is(g.err, ErrSubject) {
+				continue // said already, with the name
+			}
+			p.Text, p.Blocks = "the access that was given cannot be used, so nothing was read: "+p.Text, true
+			p.Do = "put it right, or give none and say what is done"
+		}
+		f.problem(p)
+	}
+}
+
+// checkMembers finds members of the protected group whose mail the gateway would refuse.
+func (t *Tenant) checkMembers(o *observation, f *findings) {
+	groups := t.Profile.Protect.Groups
+	switch {
+	case len(groups) == 0:
+	case o.domainErr != nil || o.memberErr != nil:
+		f.notes = append(f.notes, "the members of "+strings.Join(groups, ", ")+" were not read: see that all of their addresses are in domains of the profile")
+	case len(o.outside) > 0:
+		f.problem(Problem{Code: problemOutside, Object: strings.Join(groups, ", "), Blocks: true,
+			Text: fmt.Sprintf("%d members have addresses in domains that are not in the profile: the rule would send their mail to the gateway, which refuses it: %s",
+				len(o.outside), strings.Join(o.outside[:min(5, len(o.outside))], ", ")),
+			Do: "add their domains to the profile and to the gateway, or take these members out of the group"})
 	}
 }
 
 // checkRemediation does the same for the access to mailboxes.
 func (t *Tenant) checkRemediation(o *observation, f *findings) {
 	if r := t.Profile.Remediation; r != nil {
-		f.delegation(Check{Step: idRemediation, Object: "delegation client " + r.ClientID}, r.mailScopes(), o.purge, o.purgeErr)
+		f.delegation(Check{Step: idRemediation, Object: "delegation client " + r.ClientID}, o.remedy, o.purge, o.purgeErr)
 	}
 }
 
@@ -61,26 +88,6 @@ func (f *findings) delegation(c Check, wanted, missing []string, err error) {
 			drifts = append(drifts, Drift{Field: "OAuth scopes", Wanted: s, Note: "exactly this text is not among the scopes of the client"})
 		}
 		f.wrong(c, drifts...)
-	}
-}
-
-// checkMX says where the MX records lead.
-func (t *Tenant) checkMX(o *observation, f *findings) {
-	p := t.Profile
-	google, ours, text := o.mxState(p)
-	if p.Mode == MXFirst {
-		c := Check{Step: idMX, Object: "MX records of " + strings.Join(p.Domains, ", "), How: Read, From: "DNS", State: Right}
-		if !ours {
-			c.State = Wrong
-			f.wrong(c, Drift{Field: "MX", Wanted: strings.Join(p.mxHosts(), " "), Found: text})
-			return
-		}
-		f.check(c)
-		return
-	}
-	if !google {
-		f.problem(Problem{Code: problemMX, Object: strings.Join(p.Domains, ", "), Text: "the MX records do not lead to Google: " + text,
-			Do: "in mode " + string(Reroute) + " mail has to come in at Google: point them at smtp.google.com, or use mode " + string(MXFirst), Blocks: true})
 	}
 }
 
@@ -166,6 +173,7 @@ func (t *Tenant) checkSpam(o *observation, f *findings) {
 func (t *Tenant) checkStorage(o *observation, f *findings) {
 	c := Check{Step: idStorage, Object: "setting Comprehensive mail storage", How: Read}
 	if o.tree == nil {
+		c.Note = o.unreadNote()
 		t.conclude(o, f, c, nil, func(ch Change) bool { return ch.Setting == "COMPREHENSIVE_MAIL_STORAGE" }, false)
 		return
 	}
@@ -283,13 +291,15 @@ func (t *Tenant) checkNoReject(f *findings, probes []Probe) {
 }
 
 // conclude judges what no API shows: by a probe, then by the log, then by what a person said. byLog says that
-// an entry of the log about it shows that it is there.
+// an entry of the log about it shows that it is there. The note of the check says why no API does.
 func (t *Tenant) conclude(o *observation, f *findings, c Check, x *Probe, about func(Change) bool, byLog bool) {
 	var ch *Change
 	if o != nil && about != nil {
 		ch = last(o.changes, about)
 	}
 	a := t.answer(c.Step)
+	why := first(c.Note, "no API shows it: send the probes, or say what you see")
+	c.Note = ""
 	switch {
 	case x != nil && x.State == Right:
 		c.State, c.How, c.From = Right, Inferred, "probe "+x.ID
@@ -314,12 +324,20 @@ func (t *Tenant) conclude(o *observation, f *findings, c Check, x *Probe, about 
 		c.State, c.How, c.From, c.Note = Right, Inferred, ch.line(), "the log shows that it was made, not what stands in it"
 		f.check(c)
 	default:
-		c.State, c.How, c.Note = Unknown, "", "no API shows it: send the probes, or say what you see"
+		c.State, c.How, c.Note = Unknown, "", why
 		if ch != nil {
 			c.From = ch.line()
 		}
 		f.check(c)
 	}
+}
+
+// unreadNote says why policies say nothing; empty: nobody was to read them.
+func (o *observation) unreadNote() string {
+	if o.treeErr == nil || errors.Is(o.treeErr, errNoClient) {
+		return ""
+	}
+	return "policies were not read: " + oneLine(o.treeErr.Error(), 300)
 }
 
 func said(a *Answer) string {

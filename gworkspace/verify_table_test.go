@@ -260,7 +260,7 @@ func TestOffboardBacklog(t *testing.T) {
 		"MX back for a day":          {true, map[string]int{"inbound-gateway.reject-off": 60, "mta-sts.back": 50, "mx.back": 24}, gworkspace.Backlog{}, []string{"drain.wait"}, "gateway.keep"},
 		"MX back for four days":      {true, map[string]int{"inbound-gateway.reject-off": 120, "mta-sts.back": 110, "mx.back": 96}, gworkspace.Backlog{Last: hour(90)}, nil, "inbound-gateway.remove"},
 		"MX back, mail a day ago":    {true, map[string]int{"inbound-gateway.reject-off": 120, "mta-sts.back": 110, "mx.back": 96}, gworkspace.Backlog{Last: hour(20)}, []string{"drain.wait"}, "gateway.keep"},
-		"MX back, nobody says when":  {true, map[string]int{"inbound-gateway.reject-off": 120, "mta-sts.back": 110}, gworkspace.Backlog{}, nil, "gateway.keep"},
+		"MX back, nobody says when":  {true, map[string]int{"inbound-gateway.reject-off": 120, "mta-sts.back": 110}, gworkspace.Backlog{}, []string{"drain.wait"}, "gateway.keep"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -329,6 +329,22 @@ func TestOffboardProbe(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestOffboardProbeless: probes that cannot be sent are an error.
+func TestOffboardProbeless(t *testing.T) {
+	t.Parallel()
+	server := gworkspacetest.New(gworkspacetest.Config{})
+	server.GrantAll()
+	server.AddRules(top, ours(nil), ruleID)
+	w := &world{}
+	for name, x := range map[string]*gworkspace.Probes{"nothing to send with": {Mailbox: "pilot@ex.net", Gateway: w}, "no mailbox": {Send: w, Gateway: w}} {
+		tenant := tenantOf(t, server, reroute())
+		tenant.Probes = x
+		if _, err := tenant.Offboard(t.Context()); err == nil {
+			t.Errorf("%s: no error", name)
+		}
 	}
 }
 

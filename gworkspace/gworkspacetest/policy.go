@@ -162,14 +162,18 @@ func (s *Server) listChanges(r *http.Request, _ []byte) reply {
 		if name := q.Get("eventName"); name != "" && name != c.Event || c.At.Before(since) {
 			continue
 		}
+		kind, name, text := "EMAIL_SETTINGS", "USER_DEFINED_SETTING_NAME", "SETTING_DESCRIPTION"
+		if c.Event == "CHANGE_APPLICATION_SETTING" {
+			kind, name, text = "APPLICATION_SETTINGS", "APPLICATION_NAME", "NEW_VALUE"
+		}
 		var params []map[string]string
-		for _, p := range [][2]string{{"SETTING_NAME", c.Setting}, {"USER_DEFINED_SETTING_NAME", c.Name}, {"SETTING_DESCRIPTION", c.Text}, {"ORG_UNIT_NAME", c.Unit}} {
+		for _, p := range [][2]string{{"SETTING_NAME", c.Setting}, {name, c.Name}, {text, c.Text}, {"ORG_UNIT_NAME", c.Unit}} {
 			if p[1] != "" {
 				params = append(params, map[string]string{"name": p[0], "value": p[1]})
 			}
 		}
 		all = append(all, map[string]any{"kind": "admin#reports#activity", "id": map[string]any{"time": c.At.UTC().Format(time.RFC3339Nano), "applicationName": "admin"},
-			"actor": map[string]string{"email": c.Who}, "events": []map[string]any{{"type": "EMAIL_SETTINGS", "name": c.Event, "parameters": params}}})
+			"actor": map[string]string{"email": c.Who}, "events": []map[string]any{{"type": kind, "name": c.Event, "parameters": params}}})
 	}
 	items, next := page(s, r, all, 1000, 1000)
 	out := map[string]any{"kind": "admin#reports#activities", "items": items}
