@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"os/user"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
@@ -42,7 +44,8 @@ type gworkspaceFlags struct {
 	Config  string   `short:"c" placeholder:"FILE" help:"The configuration of the gateway: compared with the profile, and where its ledger and queue are."`
 	Secrets string   `placeholder:"FILE" help:"The secrets of the loop and the tenant, as postreeve gworkspace secrets makes them: compared with what the rule looks for."`
 	Done    []string `placeholder:"STEP" help:"A person says that this step is done; counts for what cannot be read."`
-	Told    string   `placeholder:"FILE" help:"Keep what was said with --done here, and read it."`
+	NotDone []string `placeholder:"STEP" help:"A person says that it is not, or not any more: takes back what was said with --done."`
+	Told    string   `placeholder:"FILE" help:"Keep what was said with --done and --not-done here, and read it."`
 	By      string   `placeholder:"NAME" help:"Who said it; by default the user."`
 	MXMoved string   `name:"mx-moved" enum:"profile,yes,no" default:"profile" help:"Whether the MX records name the gateway and their old TTL is over: yes or no, instead of what the profile says."`
 	NoWait  bool     `help:"Send no probes and connect to no host; says what was left out."`
@@ -77,7 +80,7 @@ func (f *gworkspaceFlags) open(e *env) (*gworkspace.Tenant, error) {
 	t := &gworkspace.Tenant{Profile: p, Progress: func(text string, until time.Time) {
 		e.err.printf("%s, until %s at most\n", show(text), until.Local().Format("15:04:05"))
 	}}
-	if t.Secrets, err = readSecrets(f.Secrets); err != nil {
+	if t.Secrets, err = readSecrets("--secrets ", f.Secrets); err != nil {
 		return nil, err
 	}
 	if t.Told, err = f.told(e, p); err != nil {
@@ -96,6 +99,11 @@ func (f *gworkspaceFlags) open(e *env) (*gworkspace.Tenant, error) {
 
 // openWith is open together with the gateway, which the caller closes.
 func (f *gworkspaceFlags) openWith(e *env, probe *probeFlags) (*gworkspace.Tenant, *ourSide, error) {
+	if probe != nil {
+		if err := probe.valid(e, f.NoWait); err != nil {
+			return nil, nil, err
+		}
+	}
 	t, err := f.open(e)
 	if err != nil {
 		return nil, nil, err
@@ -127,57 +135,103 @@ func (f *gworkspaceFlags) hostCheck(e *env) gworkspace.HostCheck {
 	return gworkspace.HostCheck{Dial: d.DialContext}
 }
 
-func readSecrets(path string) (*gworkspace.Secrets, error) {
+// readSecrets reads secrets. Errors begin with who named the file.
+func readSecrets(who, path string) (*gworkspace.Secrets, error) {
 	if path == "" {
 		return nil, nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("--secrets: %w", err)
+		return nil, fmt.Errorf("%s%s: %w", who, path, withoutPath(err))
 	}
 	defer f.Close()
-	return gworkspace.ReadSecrets(f)
+	s, err := gworkspace.ReadSecrets(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s%s: %s", who, path, strings.TrimPrefix(err.Error(), "gworkspace: secrets: "))
+	}
+	return s, nil
 }
 
 // told reads what was said before, and keeps what is said now.
 func (f *gworkspaceFlags) told(e *env, p *gworkspace.Profile) ([]gworkspace.Answer, error) {
-	var all []gworkspace.Answer
-	if f.Told != "" {
-		data, err := os.ReadFile(f.Told)
-		if err == nil {
-			err = json.Unmarshal(data, &all)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("--told: %w", err)
-		}
+	all, err := readTold(f.Told)
+	if err != nil {
+		return nil, err
 	}
-	if len(f.Done) == 0 {
+	said, err := f.said(e, p)
+	if err != nil || len(said) == 0 {
+		return all, err
+	}
+	all = append(all, said...)
+	if f.Told == "" {
 		return all, nil
+	}
+	return all, writeJSON(f.Told, all)
+}
+
+// readTold returns nothing for a file that is not there yet.
+func readTold(path string) ([]gworkspace.Answer, error) {
+	if path == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var all []gworkspace.Answer
+	if err == nil {
+		err = json.Unmarshal(data, &all)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--told %s: %w", path, withoutPath(err))
+	}
+	return all, nil
+}
+
+// said are the answers of the flags.
+func (f *gworkspaceFlags) said(e *env, p *gworkspace.Profile) ([]gworkspace.Answer, error) {
+	if len(f.Done)+len(f.NotDone) == 0 {
+		return nil, nil
 	}
 	guide, err := gworkspace.Runbook(p, nil)
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]bool{}
 	var ids []string
-	for _, s := range append(guide.Steps, guide.Back...) {
-		if !known[s.ID] {
+	for _, s := range slices.Concat(guide.Steps, guide.Back) {
+		if !slices.Contains(ids, s.ID) {
 			ids = append(ids, s.ID)
 		}
-		known[s.ID] = true
 	}
 	by := f.By
 	if u, err := user.Current(); err == nil && by == "" {
 		by = u.Username
 	}
-	for _, id := range f.Done {
-		if !known[id] {
-			return nil, usage(e, "--done %s: there is no such step: %s", id, config.Suggest(id, ids))
+	var out []gworkspace.Answer
+	at := time.Now().UTC().Truncate(time.Second)
+	for _, x := range []struct {
+		flag string
+		ids  []string
+		done bool
+	}{{"--done", f.Done, true}, {"--not-done", f.NotDone, false}} {
+		for _, id := range x.ids {
+			switch {
+			case !slices.Contains(ids, id):
+				return nil, usage(e, "%s %s: there is no such step: %s", x.flag, id, config.Suggest(id, ids))
+			case foundOut[id] != "":
+				return nil, usage(e, "%s %s: %s", x.flag, id, foundOut[id])
+			case x.done && slices.Contains(f.NotDone, id):
+				return nil, usage(e, "--done %s and --not-done %[1]s: one of them", id)
+			}
+			out = append(out, gworkspace.Answer{Step: id, Done: x.done, By: by, At: at})
 		}
-		all = append(all, gworkspace.Answer{Step: id, Done: true, By: by, At: time.Now().UTC().Truncate(time.Second)})
 	}
-	if f.Told == "" {
-		return all, nil
-	}
-	return all, writeJSON(f.Told, all)
+	return out, nil
+}
+
+// foundOut says how a step is found out about which no answer of a person counts.
+var foundOut = map[string]string{
+	"access":      "nobody has to say it: that a token is given for each of the scopes shows it, and nothing else does. Give --key-file, or leave access out of the profile if nobody reads",
+	"remediation": "nobody has to say it: that a token is given for each of the scopes shows it, and nothing else does. Give --key-file, and --mail-key-file for an account of its own",
+	"mx":          "nobody has to say it: the MX records are looked up",
 }

@@ -25,6 +25,9 @@ type gworkspaceAuth struct {
 // client returns nil if nobody reads.
 func (a *gworkspaceAuth) client(e *env, admin string) (*gworkspace.Client, error) {
 	tokens, err := a.tokens(e)
+	if err == nil && tokens == nil && a.MailKeyFile != "" && a.Auth == "auto" {
+		err = usage(e, "--mail-key-file is for mailboxes alone: the settings and the directory are read with --key-file, or --auth keyless")
+	}
 	if err != nil || tokens == nil {
 		return nil, err
 	}
@@ -58,7 +61,7 @@ func (a *gworkspaceAuth) tokens(e *env) (gworkspace.TokenSource, error) {
 		switch {
 		case a.KeyFile != "":
 			way = "key"
-		case a.CallerTokenFile != "":
+		case a.CallerTokenFile != "" || a.ServiceAccount != "":
 			way = "keyless"
 		case a.TokenFile != "":
 			way = "token"
@@ -66,11 +69,15 @@ func (a *gworkspaceAuth) tokens(e *env) (gworkspace.TokenSource, error) {
 			way = "none"
 		}
 	}
-	if err := needed(e, way,
-		need{"key", "--key-file", a.KeyFile}, need{"token", "--token-file", a.TokenFile},
-		need{"keyless", "--service-account", a.ServiceAccount}, need{"keyless", "--caller-token-file", a.CallerTokenFile},
-	); err != nil {
+	flags := []need{{"key", "--key-file", a.KeyFile}, {"token", "--token-file", a.TokenFile},
+		{"keyless", "--service-account", a.ServiceAccount}, {"keyless", "--caller-token-file", a.CallerTokenFile}}
+	if err := needed(e, way, flags...); err != nil {
 		return nil, err
+	}
+	for _, n := range flags { // what is given and not used is a mistake; --auth none leaves all out
+		if n.value != "" && n.way != way && way != "none" {
+			return nil, usage(e, "%s goes with --auth %s, and this is --auth %s", n.flag, n.way, way)
+		}
 	}
 	switch way {
 	case "key":

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/postreeve/postreeve/gworkspace"
@@ -27,14 +28,17 @@ Example:
 
 // Run plans.
 func (c *gworkspacePlanCmd) Run(e *env) error {
+	switch {
+	case c.Reveal && c.Secrets == "":
+		return usage(e, "--reveal needs --secrets")
+	case c.Reveal && len(c.ReportTo) > 0:
+		return usage(e, "--reveal shows secrets, and --report-to would mail them: leave one of them out")
+	}
 	t, side, err := c.openWith(e, nil)
 	if err != nil {
 		return err
 	}
 	defer side.close()
-	if c.Reveal && t.Secrets == nil {
-		return usage(e, "--reveal needs --secrets")
-	}
 	t.Reveal = c.Reveal
 	plan, err := t.Plan(e.ctx)
 	if err != nil {
@@ -77,7 +81,7 @@ Example:
     -c postreeve.yaml --secrets google.json \
     --probe pilot@ex.net --probe-via mail.elsewhere.example
 
-` + codesOfTenants
+` + codesOfTenants + ` What was to be read and could not be, without drift, is an error.`
 }
 
 // Run verifies.
@@ -118,7 +122,7 @@ func (c *gworkspaceRunbookCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	secrets, err := readSecrets(c.Secrets)
+	secrets, err := readSecrets("--secrets ", c.Secrets)
 	if err != nil {
 		return err
 	}
@@ -130,23 +134,58 @@ func (c *gworkspaceRunbookCmd) Run(e *env) error {
 	return c.giveText(e, g.Markdown(), g)
 }
 
-// finish adds what this program can say: its commands, and what its gateway calls spam.
+// finish adds what this program can say: its commands, its configuration, and what its gateway calls spam.
 func (c *gworkspaceRunbookCmd) finish(p *gworkspace.Profile, g *gworkspace.Guide) {
 	for i := range g.Probes {
 		for j, v := range g.Probes[i].Values {
 			g.Probes[i].Values[j].Value = strings.ReplaceAll(v.Value, gworkspace.SpamText, teststring.Spam)
 		}
 	}
-	secrets := cmp.Or(c.Secrets, "SECRETS.json")
-	g.Before = append(g.Before, "After each step: postreeve gworkspace verify --profile "+c.Profile+" --key-file KEY.json -c postreeve.yaml --secrets "+secrets+", "+
-		"and when all stands, with --probe PILOT@"+p.Domains[0]+" from outside. What it cannot read is said with --done STEP --told FILE.")
-	if p.Mode == gworkspace.Reroute {
-		g.Before = append(g.Before, "Before the rule, at the gateway, for each of the domains: next-hop: smtp.google.com, connection: gworkspace, token: file:"+secrets+".loop, "+
-			"upstream: {tenant-token: [\"file:"+secrets+".tenant\", \"file:"+secrets+".tenant.old\"]}. With another headers: {prefix}, the profile needs the same.")
-	} else {
-		g.Before = append(g.Before, "Before the MX records move, at the gateway, for each of the domains: next-hop: smtp.google.com, tls: verify, and no connection: Google is not in front of it. With another headers: {prefix}, the profile needs the same.")
-	}
+	verify := "postreeve gworkspace verify --profile " + shellWord(c.Profile) + " --key-file KEY.json -c postreeve.yaml --secrets " + shellWord(c.secretsFile())
+	g.Before = append(g.Before, "After each step, and with --probe PILOT@"+p.Domains[0]+" from outside when all stands: `"+verify+"`. What it cannot read is said with --done STEP --told FILE.")
+	g.Steps = slices.Insert(g.Steps, 0, c.gatewayStep(p, verify))
+}
+
+func (c *gworkspaceRunbookCmd) secretsFile() string { return cmp.Or(c.Secrets, "SECRETS.json") }
+
+// gatewayStep is what has to stand at the gateway before any mail comes to it. Its id is that of the check of verify.
+func (c *gworkspaceRunbookCmd) gatewayStep(p *gworkspace.Profile, verify string) gworkspace.Step {
+	var add, prove []string
 	for _, d := range p.Domains {
-		g.Before = append(g.Before, "Before mail comes to the gateway the domain has to be proven there, or its mail is deferred: postreeve domain add -c postreeve.yaml "+d+", then postreeve domain verify -c postreeve.yaml --wait "+d)
+		add = append(add, "postreeve domain add -c postreeve.yaml "+d)
+		prove = append(prove, "postreeve domain verify -c postreeve.yaml --wait "+d)
 	}
+	s := gworkspace.Step{ID: "gateway", Title: "Set the gateway up", Object: "postreeve.yaml", Verb: gworkspace.VerbUpdate,
+		Why: "Mail must not come to a gateway that does not know the domain, which refuses it, or that nobody has proven the domain to, which defers it.", Wait: "none", Check: verify,
+		Undo: "Take the domains out of the configuration again, as the last step of the way out.",
+		Console: &gworkspace.Console{Path: "On the machine of the gateway", Expect: "verify says that the gateway is right, for each of the domains.", Values: []gworkspace.Value{
+			{Name: "In postreeve.yaml, where names of files are relative to it", Value: c.settings(p)},
+			{Name: "Print the record of each domain, to be put into DNS", Value: strings.Join(add, "\n")},
+			{Name: "See that they are there", Value: strings.Join(prove, "\n")}}}}
+	if p.Mode == gworkspace.Reroute {
+		s.Console.Values = slices.Insert(s.Console.Values, 0, gworkspace.Value{Name: "Make the secrets, if they are not there yet", Value: "postreeve gworkspace secrets " + shellWord(c.secretsFile())})
+	}
+	return s
+}
+
+// settings are those of the domains, as they stand in the configuration of the gateway.
+func (c *gworkspaceRunbookCmd) settings(p *gworkspace.Profile) string {
+	var b strings.Builder
+	prefix := cmp.Or(p.Headers.Prefix, "X-Postreeve")
+	if p.Headers.Prefix != "" {
+		fmt.Fprintf(&b, "headers: {prefix: %s}\n", prefix)
+	}
+	b.WriteString("domains:\n")
+	for _, d := range p.Domains {
+		fmt.Fprintf(&b, "  %s:\n    next-hop: smtp.google.com\n    tls: verify\n", strings.ToLower(strings.TrimSuffix(d, ".")))
+		if p.Mode != gworkspace.Reroute { // Google is not in front of it
+			continue
+		}
+		fmt.Fprintf(&b, "    connection: gworkspace\n    token: %q\n    upstream:\n", "file:"+c.secretsFile()+".loop")
+		fmt.Fprintf(&b, "      tenant-token: [%q, %q]\n", "file:"+c.secretsFile()+".tenant", "file:"+c.secretsFile()+".tenant.old")
+		if h := p.Headers.Tenant; h != "" && h != prefix+"-Tenant" {
+			fmt.Fprintf(&b, "      tenant-header: %s\n", h)
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -33,6 +33,26 @@ type probeFlags struct {
 	ProbePause     time.Duration `default:"20s" hidden:""`
 }
 
+// valid refuses flags that would have no effect.
+func (f *probeFlags) valid(e *env, noWait bool) error {
+	if f.Probe != "" && noWait {
+		return usage(e, "--probe sends messages, and --no-wait sends none: leave one of them out")
+	}
+	if f.Probe != "" {
+		return nil
+	}
+	for _, x := range []struct {
+		flag string
+		set  bool
+	}{{"via", f.ProbeVia != ""}, {"from", f.ProbeFrom != ""}, {"by-hand", f.ProbeByHand}, {"group", f.ProbeGroup != ""}, {"alias", f.ProbeAlias != ""},
+		{"catch-all", f.ProbeCatchAll != ""}, {"suspended", f.ProbeSuspended != ""}} {
+		if x.set {
+			return usage(e, "--probe-%s goes with --probe, which names the mailbox", x.flag)
+		}
+	}
+	return nil
+}
+
 // probes returns nil without a mailbox.
 func (f *probeFlags) probes(e *env, p *gworkspace.Profile, side *ourSide) (*gworkspace.Probes, error) {
 	if f.Probe == "" {
@@ -61,12 +81,19 @@ func (f *probeFlags) probes(e *env, p *gworkspace.Profile, side *ourSide) (*gwor
 func egressOf(p *gworkspace.Profile) []netip.Prefix {
 	var out []netip.Prefix
 	for _, r := range p.Regions {
-		for _, s := range r.Egress {
-			if a, err := netip.ParseAddr(s); err == nil {
-				out = append(out, netip.PrefixFrom(a, a.BitLen()))
-			} else if n, err := netip.ParsePrefix(s); err == nil {
-				out = append(out, n)
-			}
+		out = append(out, prefixes(r.Egress)...)
+	}
+	return out
+}
+
+// prefixes reads addresses and networks, and leaves out what is none.
+func prefixes(all []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range all {
+		if a, err := netip.ParseAddr(s); err == nil {
+			out = append(out, netip.PrefixFrom(a, a.BitLen()))
+		} else if n, err := netip.ParsePrefix(s); err == nil {
+			out = append(out, n)
 		}
 	}
 	return out
@@ -105,8 +132,11 @@ func (s *probeSender) Send(ctx context.Context, m gworkspace.ProbeMail) error {
 }
 
 // trusted is an address of this machine that belongs to the gateway.
-func (s *probeSender) trusted() netip.Addr {
-	all, err := s.addrs()
+func (s *probeSender) trusted() netip.Addr { return addressIn(s.addrs, s.egress) }
+
+// addressIn is an address of this machine that is in one of some networks.
+func addressIn(addrs func() ([]net.Addr, error), nets []netip.Prefix) netip.Addr {
+	all, err := addrs()
 	if err != nil {
 		return netip.Addr{}
 	}
@@ -116,7 +146,7 @@ func (s *probeSender) trusted() netip.Addr {
 			continue
 		}
 		ip, _ := netip.AddrFromSlice(n.IP)
-		if ip = ip.Unmap(); slices.ContainsFunc(s.egress, func(p netip.Prefix) bool { return p.Contains(ip) }) {
+		if ip = ip.Unmap(); slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(ip) }) {
 			return ip
 		}
 	}

@@ -153,7 +153,7 @@ func TestGWorkspaceProbes(t *testing.T) {
 			want{"P1": unknown, "P2": right, "P3": right, "P4": right, "P5": right, "P6": right, "P7": unknown}, "P5", "in Spam; at the gateway"},
 		"Google adds no secret": {"state: STATE", withDomain, func(l *googleLoop) { l.noProof = true }, nil, 2,
 			want{"P1": unknown, "P2": wrong, "P3": right, "P4": right, "P5": right, "P6": right, "P7": unknown}, "P2", "without the tenant's header"},
-		"the rule does not act": {"state: STATE", withDomain, func(l *googleLoop) { l.noRule = true }, []string{"--probe-time", "1s"}, 2,
+		"the rule does not act": {"state: STATE", withDomain, func(l *googleLoop) { l.noRule = true }, []string{"--probe-time", "5s"}, 2,
 			want{"P1": unknown, "P2": wrong, "P3": right, "P4": unknown, "P5": unknown, "P6": wrong, "P7": unknown}, "P2", "past the gateway"},
 		"no store": {"", withDomain, nil, nil, 0,
 			want{"P1": unknown, "P2": unknown, "P3": right, "P4": unknown, "P5": unknown, "P6": unknown, "P7": unknown}, "P4", "not checked: "},

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/postreeve/postreeve/gworkspace"
 )
@@ -20,7 +21,7 @@ Example:
   postreeve gworkspace remediate --profile ex.yaml --key-file key.json \
     --message-id '<1@evil.example>' --our-id 7Q2K --to anna@ex.net
 
-Exit codes: 0 all cured, 2 some were not found, 1 some failed or error, 64 wrong usage.`
+Exit codes: 0 all cured, 2 some were not found, or skipped because there is no mailbox to look into, 1 some failed or error, 64 wrong usage.`
 }
 
 // Run takes back.
@@ -29,7 +30,15 @@ func (c *gworkspaceRemediateCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	for _, x := range targets {
+		if err := gworkspace.Target(x).Check(); err != nil {
+			return usage(e, "%s", strings.TrimPrefix(err.Error(), "gworkspace: "))
+		}
+	}
 	if c.DryRun {
+		if _, err := c.readProfile(e); err != nil {
+			return err
+		}
 		c.show(e, c.Cure, targets, c.JSON)
 		return e.out.failed()
 	}

@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -40,7 +39,7 @@ const settleAfter = 48 * time.Hour
 
 // Run makes or replaces them.
 func (c *gworkspaceSecretsCmd) Run(e *env) error {
-	old, err := readSecrets(c.File)
+	old, err := readSecrets("", c.File)
 	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
 	case c.Rotate && c.Settle:
@@ -99,7 +98,7 @@ func (c *gworkspaceSecretsCmd) write(e *env, now *gworkspace.Secrets, next strin
 		return err
 	}
 	if err := writeOut(c.File, all.Bytes()); err != nil {
-		return fmt.Errorf("%s: %w", c.File, err)
+		return err
 	}
 	if _, err := c.beside(now); err != nil {
 		return err
@@ -116,9 +115,7 @@ func (c *gworkspaceSecretsCmd) beside(now *gworkspace.Secrets) (whole bool, err 
 			return
 		}
 		whole = false
-		if werr := writeOut(name, []byte(secret+"\n")); werr != nil {
-			err = fmt.Errorf("%s: %w", name, werr)
-		}
+		err = writeOut(name, []byte(secret+"\n"))
 	}
 	if len(now.Tenant) > 1 {
 		put(c.File+".tenant.old", now.Tenant[1])

@@ -2,6 +2,9 @@ package app_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +15,7 @@ import (
 	"github.com/postreeve/postreeve/dnsverify/dnstest"
 	"github.com/postreeve/postreeve/gworkspace"
 	"github.com/postreeve/postreeve/gworkspace/gworkspacetest"
+	"github.com/postreeve/postreeve/relay/relaytest"
 )
 
 const gworkspaceProfile = `domains: ex.net
@@ -126,6 +130,127 @@ func TestGWorkspaceLife(t *testing.T) {
 	}
 }
 
+// TestGWorkspaceDeadKey: a key that nobody takes is no tenant in order, for whoever reads the mail alone too.
+func TestGWorkspaceDeadKey(t *testing.T) {
+	t.Parallel()
+	d := newGoogleDesk(t)
+	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"error": "invalid_grant", "error_description": "Invalid grant: account not found"}`)
+	}))
+	defer tokens.Close()
+	sink := &relaytest.Sink{}
+	got := d.run(t, 1, "verify", "--token-url", tokens.URL, "--report-to", "soc@ex.org", "--report-via", sink.Start(t))
+	if !strings.Contains(got.out, "0 settings in order, no drift, 5 unknown, ") || !strings.Contains(got.out, " could not be read\n") || !strings.Contains(got.err, "not everything could be read") {
+		t.Errorf("verify: %+v", got)
+	}
+	all := sink.Messages()
+	if len(all) != 1 || !strings.Contains(string(all[0].Data), "Subject: ex.net: no drift, 5 unknown, ") || strings.Contains(string(all[0].Data), "in order\r\n") {
+		t.Errorf("mailed: %+v", all)
+	}
+	if got := d.run(t, 0, "verify", "--auth", "none"); !strings.Contains(got.out, "no drift, 5 unknown\n") {
+		t.Errorf("nobody reads, which is meant: %s", got.out)
+	}
+}
+
+// TestGWorkspaceTold: what was said can be taken back, and what nobody has to say is refused.
+func TestGWorkspaceTold(t *testing.T) {
+	t.Parallel()
+	d := newGoogleDesk(t)
+	d.GrantAll()
+	state := func(step string, args ...string) gworkspace.Check {
+		t.Helper()
+		got := run(t, "", slices.Concat([]string{"gworkspace", "verify", "--json"}, d.args, args)...)
+		for _, c := range lines[gworkspace.Report](t, got.out)[0].Checks {
+			if c.Step == step {
+				return c
+			}
+		}
+		t.Fatalf("no check of %s:\n%s", step, got.out)
+		return gworkspace.Check{}
+	}
+	told := []string{"--told", d.file("told.json")}
+	if c := state("host", append(told, "--done", "host", "--by", "anna")...); c.State != gworkspace.Right || c.How != gworkspace.Told {
+		t.Errorf("said to be done: %+v", c)
+	}
+	if c := state("host", append(told, "--not-done", "host", "--by", "ben")...); c.State != gworkspace.Missing || !strings.Contains(c.From, "ben") {
+		t.Errorf("taken back: %+v", c)
+	}
+	if c := state("host", told...); c.State != gworkspace.Missing {
+		t.Errorf("it is not kept: %+v", c)
+	}
+	for _, c := range []struct{ args, want string }{
+		{"--not-done hots", "--not-done hots: there is no such step: did you mean host?"},
+		{"--done host --not-done host", "one of them"},
+		{"--done access", "--done access: nobody has to say it: that a token is given"},
+	} {
+		before, _ := os.ReadFile(d.file("told.json"))
+		got := d.run(t, 64, "plan", append(told, strings.Fields(c.args)...)...)
+		if after, _ := os.ReadFile(d.file("told.json")); !strings.Contains(got.err, c.want) || string(before) != string(after) {
+			t.Errorf("%s: %s, and keeps %s", c.args, got.err, after)
+		}
+	}
+}
+
+// TestGWorkspaceFlags: a flag that would have no effect is refused, and not passed over.
+func TestGWorkspaceFlags(t *testing.T) {
+	t.Parallel()
+	d := newGoogleDesk(t)
+	d.secrets(t)
+	key := d.file("key.json")
+	base := []string{"--profile", d.file("p.yaml"), "--dns", "127.0.0.1:1"}
+	for _, c := range []struct {
+		verb string
+		args []string
+		want string
+	}{
+		{"plan", []string{"--service-account", "a@b.example"}, "--auth keyless needs --caller-token-file"},
+		{"plan", []string{"--caller-token-file", key}, "--auth keyless needs --service-account"},
+		{"plan", []string{"--mail-key-file", key}, "--mail-key-file is for mailboxes alone"},
+		{"plan", []string{"--key-file", key, "--token-file", key}, "--token-file goes with --auth token, and this is --auth key"},
+		{"verify", []string{"--no-wait", "--probe", "pilot@ex.net"}, "--no-wait sends none"},
+		{"offboard", []string{"--no-wait", "--probe", "pilot@ex.net"}, "--no-wait sends none"},
+		{"verify", []string{"--probe-by-hand"}, "--probe-by-hand goes with --probe"},
+		{"verify", []string{"--probe-via", "mail.elsewhere.example"}, "--probe-via goes with --probe"},
+		{"plan", []string{"--reveal"}, "--reveal needs --secrets"},
+		{"plan", []string{"--reveal", "--secrets", d.file("s.json"), "--report-to", "soc@ex.org", "--report-via", closed}, "--report-to would mail them"},
+	} {
+		if got := exits(t, 64, slices.Concat([]string{"gworkspace", c.verb}, base, c.args)...); !strings.Contains(got.err, c.want) {
+			t.Errorf("%s %q: %s", c.verb, c.args, got.err)
+		}
+	}
+}
+
+// TestGWorkspaceFiles: an error names the file, and the flag where there is one.
+func TestGWorkspaceFiles(t *testing.T) {
+	t.Parallel()
+	d := newGoogleDesk(t)
+	bad, none := d.file("bad.json"), filepath.Join(d.dir, "none", "x.json")
+	if err := os.WriteFile(bad, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--told", bad}, "--told " + bad + ": unexpected end of JSON"},
+		{[]string{"--told", none, "--done", "host"}, none + " cannot be written: no such file"},
+		{[]string{"--secrets", bad}, "--secrets " + bad + ": not a JSON object"},
+		{[]string{"--secrets", none}, "--secrets " + none + ": no such file"},
+		{[]string{"--out", none}, none + " cannot be written: no such file"},
+	} {
+		if got := d.run(t, 1, "plan", c.args...); !strings.Contains(got.err, c.want) || strings.Contains(got.err, ".postreeve-") {
+			t.Errorf("%q: %s", c.args, got.err)
+		}
+	}
+	for file, want := range map[string]string{none: none + " cannot be written: no such file", bad: bad + ": not a JSON object"} {
+		if got := exits(t, 1, "gworkspace", "secrets", file); !strings.Contains(got.err, "postreeve: "+want) {
+			t.Errorf("secrets: %s", got.err)
+		}
+	}
+}
+
 func TestGWorkspaceSecrets(t *testing.T) {
 	t.Parallel()
 	d := &googleDesk{dir: t.TempDir()}
@@ -186,6 +311,23 @@ func TestGWorkspaceRemediate(t *testing.T) {
 	}
 	args[3] = "another"
 	d.run(t, 2, "remediate", args...)
+	if got := d.run(t, 2, "remediate", append(args[:5:5], "nobody@ex.net", "--yes")...); !strings.Contains(got.out, "0 cured, 0 not found, 1 skipped, 0 failed") {
+		t.Errorf("nobody has this address:\n%s", got.out)
+	}
+	for _, c := range []struct {
+		code int
+		args []string
+		want string
+	}{
+		{64, []string{"--message-id", "<1@evil.example>", "--our-id", "q", "--to", "not an address"}, `"not an address" is no address`},
+		{64, []string{"--message-id", "<1@evil.example>", "--our-id", "q", "--to", "anna@ex_net"}, `"anna@ex_net" is no address`},
+		{1, []string{"--message-id", "<1@evil.example>", "--our-id", "q", "--to", "anna@ex.net", "--profile", d.file("nope.yaml")}, "nope.yaml: no such file"},
+		{0, []string{"--message-id", "<1@evil.example>", "--our-id", "q", "--to", "anna@ex.net"}, ""},
+	} {
+		if got := d.run(t, c.code, "remediate", append(c.args, "--dry-run")...); !strings.Contains(got.err, c.want) {
+			t.Errorf("dry run of %q: %s", c.args, got.err)
+		}
+	}
 	if err := os.WriteFile(d.file("bad.json"), []byte(`{"type": "authorized_user", "client_secret": "hush"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -204,6 +346,9 @@ func TestGWorkspaceRunbook(t *testing.T) {
 	if got.code != 0 || !strings.Contains(got.out, "## The way out") || !strings.Contains(got.out, "from whoever runs the gateway") {
 		t.Errorf("runbook: %+v", got)
 	}
+	if !strings.Contains(got.out, "### 1. Set the gateway up\n") {
+		t.Errorf("the gateway is no step:\n%s", got.out)
+	}
 	if err := os.WriteFile(d.file("p.yaml"), []byte(gworkspaceProfile+"mods: 1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -220,5 +365,53 @@ func TestGWorkspaceRunbook(t *testing.T) {
 				t.Errorf("%s: longer than 80 columns: %q", verb, line)
 			}
 		}
+	}
+}
+
+// TestGWorkspacePasted: the settings of the runbook are pasted as they stand, and verify finds the gateway right.
+func TestGWorkspacePasted(t *testing.T) {
+	t.Parallel()
+	for name, profile := range map[string]string{
+		"reroute":     gworkspaceProfile,
+		"own headers": gworkspaceProfile + "headers: {prefix: X-Acme, tenant: X-Acme-Customer}\n",
+		"two domains": strings.Replace(gworkspaceProfile, "ex.net", "[ex.net, ex.org]", 1),
+		"mx-first":    strings.Replace(strings.Replace(gworkspaceProfile, "reroute", "mx-first", 1), "egress: [192.0.2.10]", "egress: [192.0.2.10], mx: [mx.gw.example]", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newGoogleDesk(t)
+			d.GrantAll()
+			d.secrets(t)
+			if err := os.WriteFile(d.file("p.yaml"), []byte(profile), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			g := lines[gworkspace.Guide](t, exits(t, 0, "gworkspace", "runbook", "--profile", d.file("p.yaml"), "--secrets", d.file("s.json"), "--json").out)[0]
+			config := "hostname: mx.gw.example\nlisten: [\"127.0.0.1:2525\"]\nstate: state\n"
+			for _, v := range g.Steps[0].Console.Values {
+				if strings.Contains(v.Value, "domains:") {
+					config += v.Value + "\n"
+				}
+			}
+			if err := os.WriteFile(d.file("postreeve.yaml"), []byte(config), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got := run(t, "", slices.Concat([]string{"gworkspace", "verify", "--json", "-c", d.file("postreeve.yaml"), "--secrets", d.file("s.json")}, d.args)...)
+			report := lines[gworkspace.Report](t, got.out)
+			if len(report) != 1 {
+				t.Fatalf("%+v\n%s", got, config)
+			}
+			seen := 0
+			for _, c := range report[0].Checks {
+				if c.Step == g.Steps[0].ID {
+					seen++
+					if c.State != gworkspace.Right {
+						t.Errorf("%+v\n%+v\n%s", c, report[0].Drift, config)
+					}
+				}
+			}
+			if seen == 0 {
+				t.Errorf("the gateway was not compared:\n%s", got.out)
+			}
+		})
 	}
 }

@@ -117,7 +117,7 @@ func TestM365Canary(t *testing.T) {
 	d := newTenantDesk(t, m365Profile)
 	d.run(t, 0, "apply", "--yes")
 	sink := &relaytest.Sink{}
-	args := d.args("verify", "--canary", "u1@contoso.example", "--canary-via", sink.Start(t), "--canary-from", "a@ex.org", "--canary-time", "1s")
+	args := d.args("verify", "--canary", "u1@contoso.example", "--canary-via", sink.Start(t), "--canary-from", "a@ex.org", "--canary-time", "5s")
 	args = append(args[:len(args)-9:len(args)-9], args[len(args)-8:]...) // without --no-wait
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

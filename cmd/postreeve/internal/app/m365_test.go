@@ -322,7 +322,7 @@ func TestM365Bad(t *testing.T) {
 			if len(args) == 0 || args[0] != "m365" {
 				args = append([]string{"m365", "plan", "--profile", file}, args...)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			var out, errw bytes.Buffer
 			code := app.Run(ctx, args, strings.NewReader(""), &out, &errw)

@@ -2,8 +2,11 @@ package app
 
 import (
 	"cmp"
+	"net"
 	"net/netip"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,6 +50,7 @@ type otherDesk struct {
 	domain string
 	hop    string
 	mx     []string
+	was    []string // MX hosts from before the gateway, without a dot at the end
 	egress []string
 	header string // prefix of our header fields
 	client *dnsverify.Client
@@ -76,6 +80,12 @@ func (f *otherFlags) open(e *env) (*otherDesk, error) {
 		}
 		d.egress = append(d.egress, s)
 	}
+	if d.was, err = f.before(e); err != nil {
+		return nil, err
+	}
+	if f.Hop != "" && !isHop(f.Hop) {
+		return nil, usage(e, "--hop %s is no mail server, as in mail.ex.net, 192.0.2.25 or mail.ex.net:2525", f.Hop)
+	}
 	d.conf = serving(cfg, d.domain)
 	d.hop = cmp.Or(f.Hop, (&desk{conf: d.conf}).hop())
 	if d.mx = slices.Clone(cfg.Verification.MX); len(d.mx) == 0 {
@@ -83,6 +93,41 @@ func (f *otherFlags) open(e *env) (*otherDesk, error) {
 	}
 	slices.Sort(d.mx)
 	return d, nil
+}
+
+// before are the MX hosts from before the gateway. They are pasted, so nothing else may stand there.
+func (f *otherFlags) before(e *env) ([]string, error) {
+	var out []string
+	for _, s := range f.Was {
+		name, err := dnsverify.Names{PrivateSuffix: true, UnlistedTLD: true}.Normalize(s)
+		if err != nil {
+			return nil, usage(e, "--was %s is no MX host, as in mail.ex.net: %s", s, plain(err))
+		}
+		out = append(out, name)
+	}
+	return out, nil
+}
+
+// isHop says whether something is HOST or HOST:PORT.
+func isHop(s string) bool {
+	host := s
+	if h, port, err := net.SplitHostPort(s); err == nil {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return false
+		}
+		host = h
+	}
+	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return ip.Zone() == ""
+	}
+	return hostWord.MatchString(asciiDomain(host))
+}
+
+var hostWord = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?\.?$`)
+
+// run is a command of ours about the domain's configuration.
+func (d *otherDesk) run(command string) string {
+	return "postreeve " + command + " -c " + shellWord(d.flags.Config)
 }
 
 // prober connects as the gateway would, and asks as a stranger.

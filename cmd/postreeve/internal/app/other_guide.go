@@ -35,8 +35,8 @@ func (d *otherDesk) hopName() string { return cmp.Or(d.hop, "the mail server") }
 func (d *otherDesk) tlsStep() m365.Step {
 	return m365.Step{ID: otherTLS, Title: "See that the mail server can encrypt", Object: d.hopName(), Verb: m365.VerbProbe,
 		Why:   "The gateway hands on all mail of the domain: first see that it can do so encrypted, with a certificate that fits.",
-		Check: "postreeve other verify -c " + d.flags.Config + " " + d.domain, Wait: "none",
-		Console: &m365.Console{Path: "On the machine of the gateway", Values: []m365.Value{{Name: "Run", Value: "postreeve other verify -c " + d.flags.Config + " " + d.domain}},
+		Check: d.run("other verify") + " " + d.domain, Wait: "none",
+		Console: &m365.Console{Path: "On the machine of the gateway", Values: []m365.Value{{Name: "Run", Value: d.run("other verify") + " " + d.domain}},
 			Expect: "STARTTLS is offered, and the certificate is valid for " + d.hopName() + "; then set tls: verify for the domain."}}
 }
 
@@ -185,10 +185,10 @@ func (d *otherDesk) spamStep() m365.Step {
 func (d *otherDesk) proofStep() m365.Step {
 	return m365.Step{ID: otherProof, Title: "Prove the domain", Object: d.domain, Verb: m365.VerbManual,
 		Why:  "The gateway defers mail for a domain that nobody has proven. It comes before the MX records.",
-		Wait: "until all name servers have the record: --wait does", Check: "postreeve domain show -c " + d.flags.Config + " " + d.domain, Undo: "postreeve domain remove -c " + d.flags.Config + " " + d.domain,
+		Wait: "until all name servers have the record: --wait does", Check: d.run("domain show") + " " + d.domain, Undo: d.run("domain remove") + " " + d.domain,
 		Console: &m365.Console{Path: "On the machine of the gateway", Values: []m365.Value{
-			{Name: "Print the record, and have it made", Value: "postreeve domain add -c " + d.flags.Config + " " + d.domain},
-			{Name: "See that it is there", Value: "postreeve domain verify -c " + d.flags.Config + " --wait " + d.domain}}, Expect: "The domain is verified."}}
+			{Name: "Print the record, and have it made", Value: d.run("domain add") + " " + d.domain},
+			{Name: "See that it is there", Value: d.run("domain verify") + " --wait " + d.domain}}, Expect: "The domain is verified."}}
 }
 
 func (d *otherDesk) mxStep() m365.Step {
@@ -199,10 +199,10 @@ func (d *otherDesk) mxStep() m365.Step {
 	return m365.Step{ID: otherMX, Title: "Move the MX records to the gateway", Object: d.domain, Verb: m365.VerbManual, Needs: []string{otherAllow, otherSpam, otherProof},
 		Why:  "From here on mail goes through the gateway.",
 		Risk: "An MX record of before that is left in, with whatever preference, is a way past the gateway: spammers use the worst one on purpose.",
-		Wait: "the old TTL, and 72 hours until nobody goes by the old records any more", Check: "postreeve other verify -c " + d.flags.Config + " " + d.domain, Undo: "The old records in before the new ones go out.",
+		Wait: "the old TTL, and 72 hours until nobody goes by the old records any more", Check: d.run("other verify") + " " + d.domain, Undo: "The old records in before the new ones go out.",
 		Console: &m365.Console{Path: "Where the zone of " + d.domain + " is edited", Values: []m365.Value{
 			{Name: "MX records, and no others", Value: strings.Join(lines, "\n")},
-			{Name: "The order that loses no mail, with MTA-STS and TTL", Value: "postreeve domain cutover -c " + d.flags.Config + " " + d.domain}},
+			{Name: "The order that loses no mail, with MTA-STS and TTL", Value: d.run("domain cutover") + " " + d.domain}},
 			Expect: "An MX look-up names the gateway alone."}}
 }
 
@@ -211,7 +211,7 @@ func (d *otherDesk) lockStep() m365.Step {
 		Why:   "Whoever knows the name or address of the mail server can still send to it directly, and old records stay known for years.",
 		Risk:  "Too early, mail that still comes directly is refused: wait until the old TTL is over and the log shows none.",
 		Wait:  "begin when no mail has come from elsewhere for 72 hours",
-		Check: "postreeve other verify -c " + d.flags.Config + " --recipient ADDRESS " + d.domain + ", from a machine that the server does not know: mail from strangers is refused", Undo: openPort,
+		Check: d.run("other verify") + " --recipient ADDRESS " + d.domain + ", from a machine that the server does not know: mail from strangers is refused", Undo: openPort,
 		Console: &m365.Console{Path: "The firewall of the mail server; ports 587 and 465, where users send, stay open",
 			Values: []m365.Value{{Name: "Allow TCP port 25 from these alone", Value: d.list(itself)}}, Expect: "A connection from elsewhere to port 25 is refused."}}
 	switch d.flags.Server {

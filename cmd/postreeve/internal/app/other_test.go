@@ -169,17 +169,83 @@ func TestOtherVerify(t *testing.T) {
 	}
 }
 
+// TestOtherInput: what is pasted into documents is what it is called, and nothing else.
+func TestOtherInput(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil, exNet)
+	for _, args := range [][]string{{"--was", "a;b"}, {"--was", "$(reboot).ex.net"}, {"--was", "192.0.2.1"}, {"--was", "a b.ex.net"}, {"--hop", "$(reboot)"}, {"--hop", "mail.ex.net;x"},
+		{"--hop", "mail.ex.net:0"}, {"--hop", "fe80::1%eth0"}, {"--hop", "mail.ex.net\nx"}} {
+		if got := l.other(t, 64, "runbook", append(args, "--egress", "192.0.2.1")...); !strings.Contains(got.err, args[0]) {
+			t.Errorf("%q: %s", args, got.err)
+		}
+	}
+	for _, args := range [][]string{{"--was", "Mail.ex.net."}, {"--was", "mx.bücher.example"}, {"--hop", "mail"}, {"--hop", "mail.ex.net:2525"}, {"--hop", "192.0.2.25"}, {"--hop", "[2001:db8::25]:25"}, {"--hop", "2001:db8::25"}} {
+		l.other(t, 0, "runbook", append(args, "--egress", "192.0.2.1")...)
+	}
+	if got := l.other(t, 0, "runbook", "--egress", "192.0.2.1", "--was", "mx.Bücher.example."); !strings.Contains(got.out, "ex.net. MX 10 mx.xn--bcher-kva.example.\n") && !strings.Contains(got.out, "`ex.net. MX 10 mx.xn--bcher-kva.example.`") {
+		t.Errorf("the record cannot be pasted:\n%s", got.out)
+	}
+	for _, verb := range []string{"verify", "offboard"} {
+		l.other(t, 64, verb, "--recipient", "anna")
+	}
+	odd := filepath.Join(l.dir, "$(x) y.yaml")
+	raw, err := os.ReadFile(l.file)
+	if err == nil {
+		err = os.WriteFile(odd, raw, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.file = odd
+	if got := l.other(t, 0, "runbook", "--egress", "192.0.2.1"); !strings.Contains(got.out, "-c '"+odd+"'") || strings.Contains(got.out, "-c "+odd) {
+		t.Errorf("a file name is run:\n%s", got.out)
+	}
+}
+
 func TestOtherOffboard(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, dnstest.Records{"@": {"MX 0 mx.gw.example."}}, exNet)
+	ids := func(want int, args ...string) (string, m365.Plan) {
+		t.Helper()
+		plan := lines[m365.Plan](t, l.other(t, want, "offboard", append(args, "--json")...).out)[0]
+		var out []string
+		for _, s := range plan.Steps {
+			out = append(out, s.ID)
+		}
+		return strings.Join(out, " "), plan
+	}
 	got := l.other(t, 2, "offboard", "--was", "mail.ex.net", "--egress", "192.0.2.1")
 	if open, back := strings.Index(got.out, "Open the mail server"), strings.Index(got.out, "ex.net. MX 10 mail.ex.net."); open < 0 || back < open {
 		t.Errorf("the server is not opened first:\n%s", got.out)
 	}
 	l.zone.Set("@", "MX 10 mail")
-	plan := lines[m365.Plan](t, l.other(t, 0, "offboard", "--json").out)
-	if len(plan) != 1 || len(plan[0].Steps) != 3 || plan[0].Steps[0].ID != "spam-rule.remove" {
-		t.Errorf("after the MX records moved back: %+v", plan)
+	left, plan := ids(2)
+	if left != "lock.off spam-rule.remove allow.remove proof.remove" || len(plan.InOrder) != 1 || !strings.Contains(strings.Join(plan.Notes, " "), "Mail comes directly now") {
+		t.Errorf("after the MX records moved back: %s, %+v", left, plan)
+	}
+	sink := &relaytest.Sink{}
+	addr := sink.Start(t)
+	if left, plan = ids(2, "--recipient", "a@ex.net", "--hop", addr, "--egress", "192.0.2.1"); left != "spam-rule.remove allow.remove proof.remove" {
+		t.Errorf("the server takes mail from strangers: %s, %+v", left, plan)
+	}
+	for name, egress := range map[string][]string{"nobody knows who is a stranger": nil, "this is none": {"--egress", "127.0.0.1"}} {
+		if left, _ = ids(2, append(egress, "--recipient", "a@ex.net", "--hop", addr)...); !strings.HasPrefix(left, "lock.off ") {
+			t.Errorf("%s: %s", name, left)
+		}
+	}
+	shut := &relaytest.Sink{Faults: []relaytest.Fault{{At: relaytest.AtRcpt, Reply: "550 5.7.1 not from you"}}}
+	shutAddr := shut.Start(t)
+	got = l.other(t, 2, "offboard", "--recipient", "a@ex.net", "--hop", shutAddr, "--egress", "192.0.2.1")
+	if !strings.Contains(got.out, "in the way: server.closed "+shutAddr) || !strings.Contains(got.out, "open it now") || !strings.Contains(got.out, "Open the mail server  (lock.off)\n") {
+		t.Errorf("the server refuses strangers, and mail comes directly:\n%s", got.out)
+	}
+	if left, plan = ids(2, "--recipient", "a@ex.net", "--hop", closed, "--egress", "192.0.2.1"); !strings.HasPrefix(left, "lock.off ") || !strings.Contains(strings.Join(plan.Notes, " "), "open was not seen") {
+		t.Errorf("nobody answers: %s, %+v", left, plan)
+	}
+	l.other(t, 64, "offboard", "--done", "lock")
+	l.other(t, 64, "offboard", "--done", "mx.back")
+	if left, plan = ids(0, "--done", "lock.off", "--done", "spam-rule.remove", "--done", "allow.remove", "--done", "proof.remove"); left != "" || len(plan.InOrder) != 5 {
+		t.Errorf("all is done: %s, %+v", left, plan)
 	}
 	for _, verb := range []string{"runbook", "verify", "offboard"} {
 		got := run(t, "", "other", verb, "--help")

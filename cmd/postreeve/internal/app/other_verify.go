@@ -43,9 +43,22 @@ func (c *otherRunbookCmd) Run(e *env) error {
 
 type otherVerifyCmd struct {
 	otherFlags
+	strangerFlags
+	NoProbe bool `help:"Ask DNS only."`
+}
+
+// strangerFlags say how a server is looked at as a stranger sees it.
+type strangerFlags struct {
 	Recipient string        `placeholder:"ADDRESS" help:"A mailbox that exists: asks whether the server takes mail from strangers. No mail is sent. Of use only from a machine that the server does not know."`
-	NoProbe   bool          `help:"Ask DNS only."`
 	Timeout   time.Duration `default:"20s" help:"For the dialogue with each address."`
+}
+
+// valid looks at the address before anything is done.
+func (f *strangerFlags) valid(e *env) error {
+	if f.Recipient != "" && !deliverable(f.Recipient) {
+		return usage(e, "--recipient %s is no address, as in anna@ex.net", f.Recipient)
+	}
+	return nil
 }
 
 func (otherVerifyCmd) Help() string {
@@ -59,6 +72,9 @@ Exit codes: 0 in order, 2 drift, 1 error, 64 wrong usage or configuration.`
 
 // Run verifies.
 func (c *otherVerifyCmd) Run(e *env) error {
+	if err := c.strangerFlags.valid(e); err != nil {
+		return err
+	}
 	d, err := c.open(e)
 	if err != nil {
 		return err
@@ -200,45 +216,4 @@ func (d *otherDesk) judgeHop(h string, hop *dnsverify.Hop, r *m365.Report) {
 	for _, p := range hop.Problems {
 		r.Findings = append(r.Findings, m365.Problem{Code: string(p.Code), Object: h, Text: plain(p), Do: "see to it before the MX records move"})
 	}
-}
-
-type otherOffboardCmd struct {
-	otherFlags
-}
-
-func (otherOffboardCmd) Help() string {
-	return `Shows the steps of the way back that are left, as far as DNS tells: the server is opened first, then the MX records move back, and what mail on its way needs goes last. --was names the MX hosts from before.
-
-Example:
-  postreeve other offboard -c postreeve.yaml --server postfix \
-    --was mail.ex.net ex.net
-
-Exit codes: 0 nothing in DNS leads to the gateway, 2 steps left, 1 error, 64 wrong usage or configuration.`
-}
-
-// Run shows the way back.
-func (c *otherOffboardCmd) Run(e *env) error {
-	d, err := c.open(e)
-	if err != nil {
-		return err
-	}
-	found, err := d.client.Discover(e.ctx, d.domain, d.own)
-	if err != nil {
-		return refusedOther(err)
-	}
-	plan := &m365.Plan{Version: 1, Direction: m365.OffboardPlan, Tenant: d.domain, Made: time.Now().UTC(), Steps: d.back()}
-	left := slices.ContainsFunc(found.MX, func(mx dnsverify.MX) bool { return d.ours(mx.Host) })
-	if !left {
-		done := plan.Steps[1]
-		plan.Steps = slices.Delete(plan.Steps, 0, 2)
-		plan.InOrder = []string{done.Title}
-		plan.Notes = []string{"No MX record names the gateway. Take the rest off when 72 hours are over and its queue is empty; what the server itself has set is seen by nobody from outside."}
-	}
-	if err := c.give(e, plan, func(s *screen) { printPlan(s, viewOf[planView](plan)) }); err != nil {
-		return err
-	}
-	if left {
-		return exit(exitPlanned)
-	}
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -134,20 +135,31 @@ func agree(e *env, yes bool, question string) error {
 	}
 }
 
-// writeOut writes a file for its owner alone: aside, synced, and renamed.
+// writeOut writes a file for its owner alone: aside, synced, and renamed. Errors name the file, whatever it is for.
 func writeOut(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".postreeve-*")
 	if err != nil {
-		return fmt.Errorf("--out: %w", err)
+		return fmt.Errorf("%s cannot be written: %w", path, withoutPath(err))
 	}
 	_, err = f.Write(data)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("--out: %w", errors.Join(err, os.Remove(f.Name())))
+		return fmt.Errorf("%s cannot be written: %w", path, errors.Join(withoutPath(err), os.Remove(f.Name())))
 	}
 	return nil
+}
+
+// withoutPath is what went wrong with a file, without the name of one that nobody has heard of.
+func withoutPath(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	if l, ok := errors.AsType[*os.LinkError](err); ok {
+		return l.Err
+	}
+	return err
 }
 
 // writeJSON is writeOut for a value.
@@ -167,19 +179,28 @@ func (f resultFlags) tell(e *env, v any, subject string, print func(*screen)) er
 	return f.report(e, subject, print)
 }
 
-// tellVerified is tell for a report on a tenant, and the error to end with.
+// tellVerified is tell for a report on a tenant, and the error to end with. Drift is a result; that something could not be
+// read is an error.
 func (f resultFlags) tellVerified(e *env, v any, subject string, ok bool, drift int, print func(*screen)) error {
+	r := viewOf[reportView](v)
 	word := "in order"
-	if !ok {
-		word = plural(drift, "drift")
+	if !ok || r.unknown() > 0 {
+		word = inWords(drift, r)
 	}
 	if err := f.tell(e, v, subject+": "+word, print); err != nil {
 		return err
 	}
-	if !ok {
-		return exit(exitPlanned)
+	switch {
+	case ok:
+		return nil
+	case drift == 0 && r.probesWrong() == 0 && len(r.Unread) > 0:
+		more := ""
+		if n := len(r.Unread) - 1; n > 0 {
+			more = fmt.Sprintf(" (and %d more)", n)
+		}
+		return fmt.Errorf("not everything could be read, so nobody can say that it is in order: %s%s", r.Unread[0], more)
 	}
-	return nil
+	return exit(exitPlanned)
 }
 
 // give writes a result where the flags say. For people print does it.

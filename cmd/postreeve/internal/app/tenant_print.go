@@ -30,6 +30,7 @@ type (
 		Risk    string       `json:"risk"`
 		Wait    string       `json:"wait"`
 		Check   string       `json:"check"`
+		Undo    string       `json:"undo"`
 		Console *consoleView `json:"console"`
 		Limits  []string     `json:"limits"`
 	}
@@ -58,8 +59,10 @@ type (
 		Findings []problemView `json:"findings"`
 		InOrder  []string      `json:"in-order"`
 		Checks   []checkView   `json:"checks"`
+		Probes   []checkView   `json:"probes"`
 		Consent  string        `json:"consent"`
 		Skipped  []string      `json:"skipped"`
+		Unread   []string      `json:"unread"`
 	}
 	driftView struct {
 		Object string `json:"object"`
@@ -100,10 +103,48 @@ func (p planView) keeps() bool {
 	})
 }
 
+func (c checkView) unknown() bool { return c.State == "unknown" }
+
+// unknown is the number of settings of which nobody can tell.
+func (r reportView) unknown() int { return count(r.Checks, checkView.unknown) }
+
+// probesWrong is the number of probes that went wrong.
+func (r reportView) probesWrong() int {
+	return count(r.Probes, func(c checkView) bool { return c.State == "wrong" })
+}
+
+func count[T any](all []T, is func(T) bool) int {
+	n := 0
+	for _, x := range all {
+		if is(x) {
+			n++
+		}
+	}
+	return n
+}
+
+// inWords sums up a report: no drift is not yet in order.
+func inWords(drift int, r reportView) string {
+	out := "no drift"
+	if drift > 0 {
+		out = plural(drift, "drift")
+	}
+	if n := r.probesWrong(); n > 0 {
+		out += ", " + plural(n, "probe") + " wrong"
+	}
+	if n := r.unknown(); n > 0 {
+		out += fmt.Sprintf(", %d unknown", n)
+	}
+	if n := len(r.Unread); n > 0 {
+		out += fmt.Sprintf(", %d could not be read", n)
+	}
+	return out
+}
+
 // printPlan prints the steps with what changes, and what is in the way.
 func printPlan(s *screen, p planView) {
 	for i, st := range p.Steps {
-		s.printf("%2d. %s  %s\n", i+1, s.style(verbStyle(st.Verb), fmt.Sprintf("%-7s", show(st.Verb))), s.style(bold, show(st.Title)))
+		s.printf("%2d. %s  %s  %s\n", i+1, s.style(verbStyle(st.Verb), fmt.Sprintf("%-7s", show(st.Verb))), s.style(bold, show(st.Title)), s.style(dim, "("+show(st.ID)+")"))
 		printStep(s, st)
 	}
 	if n := len(p.InOrder); n > 0 {
@@ -146,6 +187,21 @@ func printStep(s *screen, st stepView) {
 		}
 	}
 	printConsole(s, st)
+	printUndo(s, st.Undo)
+}
+
+// printUndo says how to go back: in words, or by commands that stand alone in their lines.
+func printUndo(s *screen, undo string) {
+	if !strings.Contains(undo, "\n") {
+		if undo != "" {
+			s.printf("      undo: %s\n", show(undo))
+		}
+		return
+	}
+	s.printf("      undo:\n")
+	for line := range strings.Lines(undo) {
+		s.printf("          %s\n", show(strings.TrimSuffix(line, "\n")))
+	}
 }
 
 // printConsole says how a person does a step. What is to be pasted stands alone in its line.
@@ -259,5 +315,5 @@ func printReport(s *screen, r reportView) {
 		style = green
 	}
 	s.printf("%s\n", s.style(style, show(r.Mode)))
-	s.printf("%s in order, %s\n", plural(len(r.InOrder), "setting"), map[bool]string{true: "no drift", false: plural(len(r.Drift), "drift")}[len(r.Drift) == 0])
+	s.printf("%s in order, %s\n", plural(len(r.InOrder), "setting"), inWords(len(r.Drift), r))
 }

@@ -2,12 +2,14 @@ package app
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"unicode"
 )
 
 // remedyFlags say which delivered messages are meant.
@@ -29,7 +31,11 @@ type target struct {
 	OurID     string `json:"our_id"`
 }
 
-const maxTargets = 100_000
+// What a file of targets may have.
+const (
+	maxTargets    = 100_000
+	maxTargetLine = 64 << 10
+)
 
 // all returns the messages that the flags name.
 func (f *remedyFlags) all(e *env) ([]target, error) {
@@ -39,40 +45,57 @@ func (f *remedyFlags) all(e *env) ([]target, error) {
 		return nil, usage(e, "--targets names all messages: leave --message-id, --to and --our-id out")
 	case f.Targets == "" && (f.MessageID == "" || len(f.To) == 0):
 		return nil, usage(e, "say which message with --message-id and --to, or name a file of many with --targets")
-	case f.Targets == "":
-		for _, to := range f.To {
-			out = append(out, target{f.MessageID, to, f.OurID})
-		}
-	default:
-		var err error
-		if out, err = f.read(e.in); err != nil {
-			return nil, err
-		}
+	case f.Targets != "":
+		return f.read(e.in)
 	}
-	for i := range out {
-		if id := out[i].MessageID; id != "" && !strings.HasPrefix(id, "<") {
-			out[i].MessageID = "<" + id + ">"
+	for _, to := range f.To {
+		t := target{f.MessageID, to, f.OurID}
+		if err := f.fit(&t); err != nil {
+			return nil, usage(e, "%v", err)
 		}
-		if out[i].OurID == "" && !f.Unconfirmed {
-			return nil, usage(e, "the message %s for %s has no id of ours (--our-id): it could be another one of that Message-ID; --unconfirmed takes it all the same", out[i].MessageID, out[i].Recipient)
-		}
+		out = append(out, t)
 	}
 	return out, nil
 }
 
+// fit completes a target, or says why nobody could look for it.
+func (f *remedyFlags) fit(t *target) error {
+	switch {
+	case t.MessageID == "" || len(t.MessageID) > 996 || strings.ContainsFunc(t.MessageID, unicode.IsControl):
+		return fmt.Errorf("%q is no Message-ID, as in <1@evil.example>", cut(t.MessageID, 100))
+	case !deliverable(t.Recipient):
+		return fmt.Errorf("%q is no address of a recipient, as in anna@ex.net", cut(t.Recipient, 100))
+	}
+	if !strings.HasPrefix(t.MessageID, "<") {
+		t.MessageID = "<" + t.MessageID + ">"
+	}
+	if t.OurID == "" && !f.Unconfirmed {
+		return fmt.Errorf("the message %s for %s has no id of ours (--our-id): it could be another one of that Message-ID; --unconfirmed takes it all the same", t.MessageID, t.Recipient)
+	}
+	return nil
+}
+
+// deliverable says whether something can be an address.
+func deliverable(a string) bool {
+	local, domain, _ := strings.Cut(a, "@")
+	return local != "" && domain != "" && len(a) <= 254 && !strings.ContainsFunc(a, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("<>,;", r) })
+}
+
 func (f *remedyFlags) read(in io.Reader) ([]target, error) {
+	name := "standard input"
 	if f.Targets != "-" {
 		file, err := os.Open(f.Targets)
 		if err != nil {
 			return nil, fmt.Errorf("--targets: %w", err)
 		}
 		defer file.Close()
-		in = file
+		in, name = file, f.Targets
 	}
 	var out []target
 	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, 64<<10)
-	for n := 1; lines.Scan(); n++ {
+	lines.Buffer(nil, maxTargetLine)
+	n := 1
+	for ; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" {
 			continue
@@ -81,17 +104,22 @@ func (f *remedyFlags) read(in io.Reader) ([]target, error) {
 		d := json.NewDecoder(strings.NewReader(line))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&t); err != nil {
-			return nil, fmt.Errorf("%s:%d: want an object with message_id, recipient and our_id: %w", f.Targets, n, err)
+			return nil, fmt.Errorf("%s:%d: want an object with message_id, recipient and our_id: %w", name, n, err)
+		}
+		if err := f.fit(&t); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 		}
 		if out = append(out, t); len(out) > maxTargets {
-			return nil, fmt.Errorf("%s: more than %d messages: do it in parts", f.Targets, maxTargets)
+			return nil, fmt.Errorf("%s: more than %d messages: do it in parts", name, maxTargets)
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("--targets: %w", err)
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%s: there is no message in it", f.Targets)
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return nil, fmt.Errorf("%s:%d: longer than %d bytes", name, n, maxTargetLine)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", name, withoutPath(err))
+	case len(out) == 0:
+		return nil, fmt.Errorf("%s: there is no message in it", name)
 	}
 	return out, nil
 }
@@ -145,44 +173,45 @@ func (f resultFlags) tellRemedy(e *env, outcome any) {
 
 // endRemedy keeps and mails the outcomes, a list of one of the packages, also where err kept it from being whole.
 func (f resultFlags) endRemedy(e *env, cure string, outcomes any, err error) error {
-	if f.Out != "" {
-		err = cmp.Or(err, writeJSON(f.Out, outcomes))
-	}
-	if err != nil {
+	all := viewOf[[]remedied](outcomes)
+	if err != nil && len(all) == 0 { // nothing was begun
 		return err
 	}
-	all := viewOf[[]remedied](outcomes)
+	if f.Out != "" {
+		err = errors.Join(err, writeJSON(f.Out, outcomes))
+	}
+	sum := sumRemedy(all)
+	subject := "Mail was taken back (" + cure + "): " + sum
+	if err != nil {
+		subject += ", and it ended early"
+	}
 	print := func(s *screen) {
 		for _, r := range all {
 			r.print(s)
 		}
+		s.printf("%s\n", sum)
 	}
-	if err := f.report(e, "Mail was taken back: "+cure, print); err != nil {
+	if !f.JSON { // each was told as soon as it was known
+		e.out.printf("%s\n", sum)
+	}
+	if err := errors.Join(err, f.report(e, subject, print), e.out.failed()); err != nil {
 		return err
 	}
-	return countRemedy(e, all, f.JSON)
+	return endOf(all)
 }
 
-// countRemedy counts the outcomes and is the error to end with.
-func countRemedy(e *env, all []remedied, asJSON bool) error {
-	count := map[string]int{}
-	for _, r := range all {
-		count[r.State]++
-	}
-	if !asJSON {
-		skipped := ""
-		if n := count["skipped"]; n > 0 { // there is no mailbox to look into
-			skipped = fmt.Sprintf(", %d skipped", n)
-		}
-		e.out.printf("%d cured, %d not found, %d failed%s\n", count["cured"], count["not found"], count["failed"], skipped)
-	}
-	if err := e.out.failed(); err != nil {
-		return err
-	}
+// sumRemedy counts the outcomes in words. Skipped is where there is no mailbox to look into.
+func sumRemedy(all []remedied) string {
+	in := func(state string) int { return count(all, func(r remedied) bool { return r.State == state }) }
+	return fmt.Sprintf("%d cured, %d not found, %d skipped, %d failed", in("cured"), in("not found"), in("skipped"), in("failed"))
+}
+
+// endOf is the error to end with: nil only if somebody was cured, and everybody.
+func endOf(all []remedied) error {
 	switch {
-	case count["failed"] > 0:
+	case slices.ContainsFunc(all, func(r remedied) bool { return r.State == "failed" }):
 		return exit(exitFailed)
-	case count["not found"] > 0:
+	case len(all) == 0 || slices.ContainsFunc(all, func(r remedied) bool { return r.State != "cured" }):
 		return exit(exitPlanned)
 	}
 	return nil
