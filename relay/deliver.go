@@ -78,6 +78,9 @@ func (s *Server) deliver(ctx context.Context, conn connection, tx *transaction, 
 	receipts, err := s.send(sending, tx.domain.Next, m.Envelope, body)
 	o.Delivered = time.Since(start)
 	o.Reply = s.answer(tx, m, receipts, err)
+	if o.Reply.Code/100 == 2 {
+		s.relayed(ctx, tx.domain, m, receipts)
+	}
 	if err == nil && len(receipts) > 0 && receipts[0].Reply != nil {
 		r := receipts[0]
 		o.Hop = strings.TrimSpace(fmt.Sprintf("%s %d %s", r.Host, r.Reply.Code, clean(r.Reply.short(), 200)))

@@ -17,7 +17,8 @@
 // durable. A reply of the next hop is handed on with its class and codes. At the end of the content SMTP
 // has one reply for all recipients: when the hop refuses some of them nobody gets the message, the
 // sender is told to try again, and then each recipient is answered at RCPT. Nothing is lost, doubled or
-// bounced later.
+// bounced later. What a sender asks for with NOTIFY=SUCCESS, and a hop without DSN does not do, is for a [Notifier];
+// without one DSN is not announced.
 //
 // [SMTP] is the next hop that most want: a list of hosts or the MX of a name, with a pool of pipelined
 // connections, TLS by policy and a circuit breaker. [ByDomain] and functions compose hops.

@@ -23,7 +23,7 @@ type goSMTP struct{}
 
 // Backend hands out the sessions of the server for an smtp.Server of go-smtp that the caller runs
 // himself. The caller then has to see to what the guard of the GoSMTP engine sees to: deadlines, and
-// that a session ends at the first read error. Limits on connections do not apply.
+// that a session ends at the first read error. Limits on connections do not apply. It may EnableDSN only if Notify is set.
 func (s *Server) Backend() smtp.Backend {
 	s.init()
 	return smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
@@ -53,7 +53,7 @@ func (s *Server) serveGoSMTP(ctx context.Context, ln net.Listener, newSession fu
 	srv.MaxLineLength = limit(s.Limits.LineBytes, 64<<10)
 	srv.ReadTimeout = s.Timeouts.command()
 	srv.WriteTimeout = s.Timeouts.write()
-	srv.EnableSMTPUTF8, srv.EnableDSN, srv.EnableREQUIRETLS = true, true, true
+	srv.EnableSMTPUTF8, srv.EnableDSN, srv.EnableREQUIRETLS = true, s.announcesDSN(), true
 	srv.ErrorLog = slog.NewLogLogger(s.log().Handler(), slog.LevelWarn)
 
 	guards := &guards{}

@@ -28,7 +28,7 @@ func (strict) serve(ctx context.Context, s *Server, ln net.Listener) error {
 		TLSConfig: s.tlsConfig(),
 		Logger:    s.Logger,
 
-		DSN: true, SMTPUTF8: true, RequireTLS: true,
+		DSN: s.announcesDSN(), SMTPUTF8: true, RequireTLS: true,
 		MaxMessageBytes: s.maxMessage(),
 		MaxRecipients:   limit(s.Limits.Recipients, 1000),
 		MaxLineLength:   limit(s.Limits.LineBytes, 64<<10),

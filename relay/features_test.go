@@ -168,7 +168,7 @@ func TestParameters(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()
 				sink := &relaytest.Sink{Without: tt.without}
-				c := greeted(t, serve(t, sink, func(s *relay.Server) { s.Engine = e }))
+				c := greeted(t, serve(t, sink, func(s *relay.Server) { s.Engine, s.Notify = e, new(notifier) }))
 				c.say(tt.mail, "250")
 				c.say(tt.rcpt, "250")
 				c.say("DATA", "354")

@@ -2,6 +2,8 @@ package relay
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/postreeve/postreeve/verdict"
 )
@@ -37,7 +39,17 @@ type Receipt struct {
 	// Reply is the next hop's answer: class 2 if it took responsibility for this recipient, else why not.
 	// Nil is not an acceptance.
 	Reply *Reply
+	// DSN says that who answered has DSN (RFC 3461) and was given what the envelope has of it, so that it tells the
+	// sender of what becomes of the message. False where that is not known.
+	DSN bool
 }
 
 // Accepted says whether the next hop took responsibility for this recipient.
 func (r Receipt) Accepted() bool { return r.Reply != nil && r.Reply.Code/100 == 2 }
+
+// Relayed says whether the sender is to be told that the message for this recipient was relayed to a server that says
+// nothing of its delivery: it was accepted, to has NOTIFY=SUCCESS, and who accepted it has no DSN (RFC 3461 section
+// 5.2.2).
+func (r Receipt) Relayed(to verdict.Recipient) bool {
+	return r.Accepted() && !r.DSN && slices.ContainsFunc(to.Notify, func(n string) bool { return strings.EqualFold(n, "SUCCESS") })
+}

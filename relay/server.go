@@ -40,6 +40,10 @@ type Server struct {
 	Queue Queue
 	// Ledger takes note of every message. Nil: nobody does.
 	Ledger Ledger
+	// Notify tells senders that their mail went to a hop without DSN. With it DSN (RFC 3461) is announced; the Queue,
+	// if there is one, must then tell senders too of what becomes of what it has taken, as that of relay/store does.
+	// Nil: DSN is not announced, and clients see to notices themselves.
+	Notify Notifier
 
 	// TLSConfig has the certificates for STARTTLS; see CertFile. Nil does not offer STARTTLS. At least
 	// TLS 1.2 is required unless it says more.

@@ -37,6 +37,9 @@ var (
 	// ErrUncertain is a cause where the connection broke between the end of the data and the reply: the
 	// next hop may have the message, and another attempt may deliver it twice.
 	ErrUncertain = errors.New("the next hop may have taken the message")
+	// ErrLacking is a cause where the next hop was not asked at all, since it does not offer what the message needs:
+	// SMTP has the list. Such a refusal is for good, and says nothing about the content.
+	ErrLacking = errors.New("the next hop lacks what the message needs")
 	// ErrClosed is the cause after SMTP.Close.
 	ErrClosed = errors.New("relay: next hop closed")
 )
@@ -53,8 +56,8 @@ var (
 // its SIZE, 554 5.6.3 without 8BITMIME, 550 5.6.7 without SMTPUTF8, 550 5.7.30 without REQUIRETLS under
 // verified TLS to a host that was configured and not found by MX (RFC 8689 section 4.2.1). A client that
 // asked for 8BITMIME or SMTPUTF8 without need, for a message that is all ASCII, is not held to it; a body
-// with 8 bit bytes that nobody labelled goes as it is. Without DSN its parameters are dropped; a caller
-// that has answered for them must then itself notify as RFC 3461 section 5.2.2 says.
+// with 8 bit bytes that nobody labelled goes as it is. These refusals have ErrLacking as their cause. Without DSN its
+// parameters are dropped, and Receipt.DSN is false: a Server has a Notifier for what RFC 3461 section 5.2.2 asks then.
 //
 // # What comes back
 //
@@ -255,10 +258,11 @@ func (s *SMTP) transact(ctx context.Context, e verdict.Envelope, body verdict.So
 		}
 		part := e
 		part.To = e.To[:n]
+		dsn := c.Extensions().DSN
 		res := c.Send(ctx, part, body, smtpclient.SendOptions{AllOrNone: all})
 		s.finish(c)
 		if !res.Unanswered {
-			return receipts(part.To, res, c.at)
+			return receipts(part.To, res, c.at, dsn)
 		}
 		if d != nil {
 			d.failed(c.at, hopReply(res.Err, c.at))

@@ -11,8 +11,8 @@ import (
 )
 
 // receipts turns the result of a transaction into receipts, or into an error if it ended before any
-// recipient had an answer.
-func receipts(to []verdict.Recipient, res smtpclient.Result, at candidate) ([]Receipt, error) {
+// recipient had an answer. dsn says that the hop has DSN.
+func receipts(to []verdict.Recipient, res smtpclient.Result, at candidate, dsn bool) ([]Receipt, error) {
 	rest := &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "not sent, try again", Err: ErrNotSent}
 	if res.Err != nil {
 		rest = hopReply(res.Err, at)
@@ -21,7 +21,7 @@ func receipts(to []verdict.Recipient, res smtpclient.Result, at candidate) ([]Re
 	own := false
 	var last *Reply
 	for i, r := range res.Recipients {
-		out[i] = Receipt{Recipient: to[i].Address, Host: at.String(), Reply: rest}
+		out[i] = Receipt{Recipient: to[i].Address, Host: at.String(), Reply: rest, DSN: dsn}
 		if r.Code == 0 {
 			continue
 		}
@@ -72,6 +72,9 @@ func hopReply(err *smtpclient.Error, at candidate) *Reply {
 	case err.Reply != nil && !err.Local && err.Reply.Code >= 530 && err.Reply.Code <= 538:
 		// RFC 4954 section 6, RFC 3207 section 4: it wants TLS or a password from us.
 		return temporary(EnhancedCode{4, 7, 0}, "next hop does not take mail from us")
+	case err.Reply != nil && err.Local && err.Stage == smtpclient.Mail:
+		cause = fmt.Errorf("%w: %w", ErrLacking, cause)
+		fallthrough
 	case err.Reply != nil:
 		r := fromHop(*err.Reply)
 		r.Err = cause

@@ -68,8 +68,8 @@ func TestSMTPDelivers(t *testing.T) {
 		}
 		host := s.Addr()
 		want := []relay.Receipt{
-			{Recipient: "b@ex.net", Host: host, Reply: &relay.Reply{Code: 250, Enhanced: relay.EnhancedCode{2, 0, 0}, Text: "taken"}},
-			{Recipient: "c@ex.net", Host: host, Reply: &relay.Reply{Code: 250, Enhanced: relay.EnhancedCode{2, 0, 0}, Text: "taken"}},
+			{Recipient: "b@ex.net", Host: host, DSN: true, Reply: &relay.Reply{Code: 250, Enhanced: relay.EnhancedCode{2, 0, 0}, Text: "taken"}},
+			{Recipient: "c@ex.net", Host: host, DSN: true, Reply: &relay.Reply{Code: 250, Enhanced: relay.EnhancedCode{2, 0, 0}, Text: "taken"}},
 		}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Error(d)
@@ -254,21 +254,25 @@ func TestSMTPContext(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("shutting down")
 	for _, at := range []relaytest.Stage{relaytest.AtConnect, relaytest.AtHello, relaytest.AtMail, relaytest.AtRcpt, relaytest.AtData, relaytest.AtDot} {
-		s := &relaytest.Sink{Faults: []relaytest.Fault{{At: at, Delay: time.Hour}}}
-		h := newHop(t, s)
-		ctx, cancel := context.WithCancelCause(t.Context())
-		time.AfterFunc(30*time.Millisecond, func() { cancel(cause) })
-		start := time.Now()
-		got, err := h.Deliver(ctx, hopEnvelope("b@ex.net"), verdict.Bytes(crlfBody))
-		if err == nil {
-			err = got[0].Reply
-		}
-		if !errors.Is(err, cause) || !relay.Temporary(err) || time.Since(start) > 5*time.Second {
-			t.Errorf("%s: %v after %v, want the context's cause at once", at, err, time.Since(start))
-		}
-		if at == relaytest.AtDot && !errors.Is(err, relay.ErrUncertain) {
-			t.Errorf("%s: %v does not say that it may have been delivered", at, err)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			s := &relaytest.Sink{Faults: []relaytest.Fault{{At: at, Delay: time.Hour}}}
+			h := pipeHop(t, s)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(30*time.Millisecond, func() { cancel(cause) })
+			start := time.Now()
+			got, err := h.Deliver(ctx, hopEnvelope("b@ex.net"), verdict.Bytes(crlfBody))
+			if err == nil {
+				err = got[0].Reply
+			}
+			if !errors.Is(err, cause) || !relay.Temporary(err) || time.Since(start) != 30*time.Millisecond {
+				t.Errorf("%s: %v after %v, want the context's cause at once", at, err, time.Since(start))
+			}
+			if at == relaytest.AtDot && !errors.Is(err, relay.ErrUncertain) {
+				t.Errorf("%s: %v does not say that it may have been delivered", at, err)
+			}
+			s.Close()
+			h.Close()
+		})
 	}
 }
 

@@ -53,7 +53,7 @@ func talk(t *testing.T, s *relaytest.Sink, lines string) []string {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := io.WriteString(nc, lines); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestSinkForeignClient(t *testing.T) {
 
 func TestSinkIdleClose(t *testing.T) {
 	t.Parallel()
-	s := &relaytest.Sink{IdleClose: 20 * time.Millisecond}
+	s := &relaytest.Sink{IdleClose: time.Second}
 	s.Start(t)
 	if got := talk(t, s, "NOOP\r\n"); len(got) != 2 {
 		t.Errorf("%q, want a greeting, a reply and the end", got)

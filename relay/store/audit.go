@@ -46,14 +46,40 @@ func (t *tx) audit(ctx context.Context, who, what, object, detail string) error 
 	return t.put(ctx, insertAudit, rand.Text(), millis(time.Now()), text(who, 256), what, object, text(detail, 1024))
 }
 
-// Audit lists what was done, newest first: to one object, or to all if it is empty.
-func (s *Store) Audit(ctx context.Context, object string, limit int) ([]Act, error) {
+// ActFilter chooses lines of the audit trail. The zero value chooses all.
+type ActFilter struct {
+	Object string    // exactly: the id of a message, the name of a domain, "all" for the whole queue
+	Who    string    // part of who did it
+	What   string    // part of what was done, as in "quarantine" or "release"
+	Since  time.Time // the first that counts
+	Until  time.Time // the first that does not
+	Before string    // Act.ID: those that come after it in the list, for the next page
+	Limit  int       // 0 means 100, at most 10 000
+}
+
+// Audit lists who did what, newest first, as long as Config.LedgerFor keeps it.
+func (s *Store) Audit(ctx context.Context, f ActFilter) ([]Act, error) {
 	var w where
-	if object != "" {
-		w.add("object = ?", object)
+	if f.Object != "" {
+		w.add("object = ?", f.Object)
+	}
+	if f.Who != "" {
+		w.add(`lower(who) LIKE ? ESCAPE '\'`, like(f.Who))
+	}
+	if f.What != "" {
+		w.add(`what LIKE ? ESCAPE '\'`, like(f.What))
+	}
+	if !f.Since.IsZero() {
+		w.add("at >= ?", millis(f.Since))
+	}
+	if !f.Until.IsZero() {
+		w.add("at < ?", millis(f.Until))
+	}
+	if f.Before != "" {
+		w.add("(at, id) < (SELECT at, id FROM audit WHERE id = ?)", f.Before)
 	}
 	rows, err := s.db.search(ctx, "SELECT id, at, who, what, object, detail FROM audit"+w.String()+
-		fmt.Sprintf(" ORDER BY at DESC, id LIMIT %d", Filter{Limit: limit}.limit()), w.args...)
+		fmt.Sprintf(" ORDER BY at DESC, id DESC LIMIT %d", Filter{Limit: f.Limit}.limit()), w.args...)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,9 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -15,7 +17,7 @@ import (
 // trail has who did what to an object, the last first.
 func trail(t *testing.T, s *store.Store, object string) (out []string) {
 	t.Helper()
-	acts, err := s.Audit(t.Context(), object, 100)
+	acts, err := s.Audit(t.Context(), store.ActFilter{Object: object, Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +112,41 @@ func TestQuarantineAudit(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, trail(t, s, "m1")); diff != "" {
 			t.Error(diff)
+		}
+	})
+}
+
+// The trail is read in pages, and by who did what to what.
+func TestAuditFilter(t *testing.T) {
+	everywhere(t, func(t *testing.T, c store.Config) {
+		s := open(t, c)
+		start := time.Now().Add(-time.Hour)
+		for i, a := range []struct{ who, what, object string }{
+			{"ann", "queue.retry", "all"}, {"Bob_1", "quarantine.release", "m1"}, {"bobx1", "quarantine.delete", "m2"}, {"ann", "quarantine.release", "m2"},
+		} { // the two in the middle at the same time
+			if err := s.Exec(t.Context(), "INSERT INTO audit (id, at, who, what, object, detail) VALUES (?, ?, ?, ?, ?, '')",
+				fmt.Sprint("id", i), start.Add(time.Duration((i+1)/2)*time.Minute).UnixMilli(), a.who, a.what, a.object); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, c := range map[string]struct {
+			filter store.ActFilter
+			want   string
+		}{
+			"all": {store.ActFilter{}, "id3 id2 id1 id0"}, "object": {store.ActFilter{Object: "m2"}, "id3 id2"}, "a part of an object": {store.ActFilter{Object: "m"}, ""},
+			"who": {store.ActFilter{Who: "bOB"}, "id2 id1"}, "no wildcard": {store.ActFilter{Who: "bob_"}, "id1"}, "what": {store.ActFilter{What: "Release"}, "id3 id1"},
+			"since": {store.ActFilter{Since: start.Add(2 * time.Minute)}, "id3"}, "until": {store.ActFilter{Until: start.Add(time.Minute)}, "id0"},
+			"first page": {store.ActFilter{Limit: 2}, "id3 id2"}, "next page": {store.ActFilter{Limit: 2, Before: "id2"}, "id1 id0"}, "no such line": {store.ActFilter{Before: "x"}, ""},
+			"all together": {store.ActFilter{Object: "m2", Who: "bob", What: "quarantine", Since: start, Until: start.Add(time.Hour), Before: "id3", Limit: 5}, "id2"},
+		} {
+			acts, err := s.Audit(t.Context(), c.filter)
+			var got []string
+			for _, a := range acts {
+				got = append(got, a.ID)
+			}
+			if strings.Join(got, " ") != c.want || err != nil {
+				t.Errorf("%s: %q, want %q: %v", name, got, c.want, err)
+			}
 		}
 	})
 }

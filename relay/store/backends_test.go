@@ -129,7 +129,7 @@ var postgres = sync.OnceValues(func() (string, error) {
 	}
 	url := "postgres://tester@127.0.0.1:" + port + "/postgres?sslmode=disable"
 	return url, eventually(func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		c, err := pgx.Connect(ctx, url)
 		if err == nil {
@@ -154,7 +154,7 @@ func start(cmd *exec.Cmd, dir string) error {
 
 func eventually(do func() error) error {
 	var err error
-	for range 150 {
+	for range 600 {
 		if err = do(); err == nil {
 			return nil
 		}
@@ -236,7 +236,7 @@ func startVersity(bin string) (gateway, error) {
 	if err := start(cmd, dir); err != nil {
 		return g, err
 	}
-	client := &http.Client{Timeout: time.Second}
+	client := &http.Client{Timeout: 10 * time.Second}
 	return g, eventually(func() error {
 		r, err := client.Get("http://" + g.addr) // it refuses, but it speaks
 		if err == nil {

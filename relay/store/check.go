@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -47,18 +48,33 @@ func (s *Store) Check(ctx context.Context) []Problem {
 	if !s.deliveries.clock.sound() {
 		add("clock", "a clock has jumped, so nothing expires and nothing is deleted: set it right, or start the gateway again if it is right now")
 	}
-	if free, ok := s.room.left(); ok && free < 2*s.config.MinFree {
-		add("disk", "%d bytes are free: below %d mail that should be held or queued is deferred", free, s.config.MinFree)
+	if free, ok := s.room.left(); ok && free < s.config.MinFree {
+		add("disk", "%s are free, less than the %s that are to stay free: mail that should be held or queued is deferred", bytesText(free), bytesText(s.config.MinFree))
+	} else if ok && free < 2*s.config.MinFree {
+		add("disk", "%s are free: when it is less than %s, mail that should be held or queued is deferred", bytesText(free), bytesText(s.config.MinFree))
 	}
 	for _, c := range []struct {
 		what string
 		*quota
 	}{{"quarantine", &s.heldBytes}, {"queue", &s.queuedBytes}} {
 		if used, most, err := c.used(ctx); err == nil && used > most/10*9 {
-			add(c.what, "%d of at most %d bytes are in use: beyond that mail is deferred", used, most)
+			add(c.what, "%s of at most %s are in use: beyond that mail is deferred", bytesText(used), bytesText(most))
 		}
 	}
 	return out
+}
+
+// bytesText writes a number of bytes for people, never more than it is.
+func bytesText(n int64) string {
+	for _, u := range []struct {
+		size int64
+		name string
+	}{{1 << 40, "TiB"}, {1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n >= u.size {
+			return fmt.Sprintf("%.1f %s", math.Floor(float64(n)/float64(u.size)*10)/10, u.name)
+		}
+	}
+	return fmt.Sprintf("%d bytes", n)
 }
 
 func (s *Store) checkBodies(ctx context.Context) error {

@@ -166,7 +166,7 @@ func TestDamagedBodies(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx, store.RunConfig{Directory: relay.Static{"ex.net": d}}) }()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		list, err := s.QueuedMessages(ctx, store.Filter{})
 		if err != nil {

@@ -26,6 +26,8 @@ type db struct {
 	pool  *pgxpool.Pool // nil for SQLite
 	path  string        // of the SQLite file
 
+	readOnly string // the directory of a SQLite file on a disk that nobody can write; empty: it can be
+
 	patience time.Duration // for tests: 0 means readTime
 
 	hot   map[string]*sql.Stmt // of write, made once by prepare

@@ -93,14 +93,15 @@ func TestSilentDatabase(t *testing.T) {
 	t.Parallel()
 	url, f := freezing(t, database(t))
 	s := open(t, store.Config{Database: url, Bodies: "file:" + t.TempDir(), Node: "n1"})
-	s.Patience(300 * time.Millisecond)
 	if _, err := s.Record(t.Context(), "domain", "ex.net"); !errors.Is(err, store.ErrNotFound) { // on a connection that nobody pings now
 		t.Fatal(err)
 	}
 	f.era.Add(1)
+	s.Patience(300 * time.Millisecond)
 	if _, err := s.Record(t.Context(), "domain", "ex.net"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
+	s.Patience(30 * time.Second)
 	if _, err := s.Records(t.Context(), "domain"); err != nil { // on another one
 		t.Error(err)
 	}
@@ -140,7 +141,7 @@ func TestReadOnlyServer(t *testing.T) {
 	do("ALTER DATABASE " + name + " SET default_transaction_read_only = off")
 	start := time.Now()
 	await(t, "connection to the primary", func() bool { return hold() == nil })
-	if took := time.Since(start); took > 10*time.Second {
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("after %v", took)
 	}
 }

@@ -161,15 +161,21 @@ func (s *Store) body(ctx context.Context, q Queued) (verdict.Source, error) {
 // in time; the error is errNoHop where that is not known.
 func (s *Store) hop(ctx context.Context, domain string) (relay.NextHop, error) {
 	dir, bounces := s.deliveries.hops()
-	if isBounce(domain) {
-		if bounces == nil {
-			return nil, errors.New("no way for notices is configured")
-		}
-		return bounces, nil
-	}
 	if dir == nil {
 		return nil, fmt.Errorf("%w: the store does not run", errNoHop)
 	}
+	if isBounce(domain) {
+		return s.noticeHop(ctx, dir, bounces, domain)
+	}
+	d, err := lookup(ctx, dir, domain)
+	if err != nil {
+		return nil, err
+	}
+	return d.Next, nil
+}
+
+// lookup asks for a domain that has a hop.
+func lookup(ctx context.Context, dir relay.Directory, domain string) (*relay.Domain, error) {
 	d, err := dir.Lookup(ctx, domain)
 	switch {
 	case errors.Is(err, relay.ErrUnknownDomain) || errors.Is(err, relay.ErrUnverified):
@@ -179,7 +185,7 @@ func (s *Store) hop(ctx context.Context, domain string) (relay.NextHop, error) {
 	case d == nil || d.Next == nil:
 		return nil, fmt.Errorf("%w: the domain has no next hop", errNoHop)
 	}
-	return d.Next, nil
+	return d, nil
 }
 
 var errExpired = &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 4, 7}, Text: "the message could not be delivered in time"}
@@ -192,7 +198,7 @@ func (s *Store) failed(ctx context.Context, q Queued, why error) result {
 	}
 	s.config.Log.Error("a queued message cannot be delivered now", "id", q.ID, "error", why)
 	err := s.committer.commit(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error {
-		return t.put(ctx, retryQueued, millis(time.Now().Add(retryAfter(q.Attempts+1))), text(why.Error(), 512), q.ID, s.claimant)
+		return t.put(ctx, retryQueued, 1, millis(time.Now().Add(retryAfter(q.Attempts+1))), text(why.Error(), 512), q.ID, s.claimant)
 	})
 	if err != nil {
 		s.config.Log.Warn("a claim was not given back and will end by itself", "id", q.ID, "error", err)

@@ -1,17 +1,21 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
+	"mime/quotedprintable"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/postreeve/postreeve/relay"
 	"github.com/postreeve/postreeve/verdict"
 )
 
@@ -216,9 +220,35 @@ func (s *Store) digestMail(ctx context.Context, d Digest, to string, state diges
 	if n.domain = d.Way; d.Admin == "" {
 		n.domain = list[0].domain
 	}
-	n.envelope = verdict.Envelope{To: []verdict.Recipient{{Address: to, Notify: []string{"NEVER"}}}, UTF8: !isASCII(to)}
-	n.source = verdict.Bytes(s.digestText(d, to, list, n.id, now))
+	n.envelope = verdict.Envelope{To: []verdict.Recipient{{Address: to, Notify: []string{"NEVER"}}}}
+	if !isASCII(to) { // who offers SMTPUTF8 offers 8BITMIME (RFC 6531 section 3.1)
+		n.envelope.UTF8, n.envelope.Body = true, "8BITMIME"
+	}
+	token, err := s.token(ctx, n.domain)
+	if err != nil {
+		return nil, fmt.Errorf("store: digest to %s: where it goes is not known now: %w", text(to, 256), err)
+	}
+	n.source = verdict.Bytes(s.digestText(d, to, list, n.id, token, now))
 	return n, s.bodies.Put(ctx, n.body, n.source)
+}
+
+// token is that of the domain by whose next hop a mail of ours goes, see relay.Domain.Token: without it the rule there
+// that sends mail to the gateway would send this one too, to be judged and perhaps held. Empty: there is none, or no way.
+func (s *Store) token(ctx context.Context, domain string) (string, error) {
+	dir, _ := s.deliveries.hops()
+	if dir == nil || domain == "" {
+		return "", nil
+	}
+	d, err := dir.Lookup(ctx, domain)
+	switch {
+	case errors.Is(err, relay.ErrUnknownDomain) || errors.Is(err, relay.ErrUnverified):
+		return "", nil // it waits in the queue as all mail for the domain
+	case err != nil:
+		return "", err
+	case d == nil:
+		return "", nil
+	}
+	return d.Token, nil
 }
 
 // digestID is the same for the same digest.
@@ -233,8 +263,9 @@ type digestLine struct {
 	at, expires                                    time.Time
 }
 
-func (s *Store) digestText(d Digest, to string, list []digestLine, id string, now time.Time) []byte {
-	var b strings.Builder
+// digestText is the mail itself, in ASCII but for the address it goes to.
+func (s *Store) digestText(d Digest, to string, list []digestLine, id, token string, now time.Time) []byte {
+	var b bytes.Buffer
 	field := func(name, value string) { b.WriteString(name + ": " + value + "\r\n") }
 	subject := fmt.Sprintf("Quarantine: %d messages", len(list))
 	if len(list) == 1 {
@@ -248,11 +279,23 @@ func (s *Store) digestText(d Digest, to string, list []digestLine, id string, no
 	field("Subject", mime.QEncoding.Encode("utf-8", subject))
 	field("Message-ID", "<"+id+"@"+s.config.Hostname+">")
 	field("Auto-Submitted", "auto-generated") // RFC 3834
+	if token != "" {
+		field(s.prefix()+"Token", oneLine(token))
+	}
 	field("MIME-Version", "1.0")
 	field("Content-Type", "text/plain; charset=utf-8")
-	field("Content-Transfer-Encoding", "8bit")
+	field("Content-Transfer-Encoding", "quoted-printable")
+	b.WriteString("\r\n")
+	w := quotedprintable.NewWriter(&b)
+	_, _ = io.WriteString(w, s.digestBody(d, to, list, now)) // into memory
+	_ = w.Close()
+	return b.Bytes()
+}
+
+// digestBody is the text of the mail.
+func (s *Store) digestBody(d Digest, to string, list []digestLine, now time.Time) string {
+	var b strings.Builder
 	line := func(format string, args ...any) { b.WriteString(fmt.Sprintf(format, args...) + "\r\n") }
-	line("")
 	line("These messages were held back by the mail gateway at %s.", s.config.Hostname)
 	if d.Links == nil {
 		line("To get one of them, ask your administrator and name its id.")
@@ -287,7 +330,7 @@ func (s *Store) digestText(d Digest, to string, list []digestLine, id string, no
 	if len(list) > mostListed {
 		line("\r\nThere are more, which are not listed.")
 	}
-	return []byte(b.String())
+	return b.String()
 }
 
 // shown is what a stranger wrote, in a line of a mail of ours.

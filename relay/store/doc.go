@@ -6,8 +6,8 @@
 // nodes on one PostgreSQL and one bucket share everything, hold nothing of their own, and any of them may die.
 //
 //	st, err := store.Open(ctx, store.Config{Dir: "/var/lib/postreeve"})
-//	srv := &relay.Server{Hold: st, Queue: st, Ledger: st, …}
-//	go st.Run(ctx, store.RunConfig{Directory: directory}) // delivers what is queued, until ctx ends
+//	srv := &relay.Server{Hold: st, Queue: st, Ledger: st, Notify: st, …}
+//	go st.Run(ctx, store.RunConfig{Directory: directory, Bounces: smartHost}) // delivers what is queued, until ctx ends
 //
 // # What is durable when
 //
@@ -32,9 +32,11 @@
 // died. Every claim on a row ends by itself, and who let one end stops working on it; what was under way then may arrive
 // twice, which an event of the message says.
 //
-// Notices to senders have destinations of their own, "(bounces) DOMAIN". What a hop refuses for its content is told only to
+// Notices to senders have destinations of their own, "(bounces) DOMAIN". They leave by the hop of that domain where the
+// Directory knows it, else by RunConfig.Bounces. What a hop refuses for its content is told only to
 // senders who were vouched for when the message came, since others would hear of what they never sent; the rest is held.
-// That a message is late is told to nobody else either.
+// That a message is late, or went to a hop without DSN, is told to nobody else either. What became of a notice is an event
+// of the message that it is about.
 //
 // # Taking back what was delivered
 //

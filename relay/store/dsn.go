@@ -24,8 +24,8 @@ func bounceTo(address string) string {
 
 func isBounce(domain string) bool { return strings.HasPrefix(domain, bounceDomain) }
 
-// failure is a recipient who will not get the message.
-type failure struct {
+// fate is what a notice says of a recipient.
+type fate struct {
 	to    verdict.Recipient
 	reply *relay.Reply
 	host  string
@@ -39,7 +39,7 @@ func said(r *relay.Reply) string {
 }
 
 // said is the line about the recipient for people.
-func (f failure) said() string {
+func (f fate) said() string {
 	if f.host == "" {
 		return said(f.reply)
 	}
@@ -49,6 +49,9 @@ func (f failure) said() string {
 // notice is a message of ours about another one, on its way into the queue.
 type notice struct {
 	id, body string
+	action   string // as in RFC 3464; empty: it is no notice about delivery
+	about    string // the id of the message
+	list     []fate
 	domain   string // empty: by the way of bounces, see lane
 	source   verdict.Source
 	envelope verdict.Envelope
@@ -59,46 +62,63 @@ type notice struct {
 // lane is the destination of a notice.
 func (n *notice) lane() string { return cmp.Or(n.domain, bounceTo(n.envelope.To[0].Address)) }
 
-// bounce makes the notice that recipients will not get the message (RFC 3461 section 6, RFC 3464). Nil if
-// there is nobody to tell: the null sender is never told anything, and who asked for NOTIFY=NEVER is not.
-func (s *Store) bounce(ctx context.Context, q Queued, dead []failure, now time.Time) *notice {
-	dead = slices.DeleteFunc(slices.Clone(dead), func(f failure) bool {
-		return len(f.to.Notify) > 0 && !slices.ContainsFunc(f.to.Notify, func(n string) bool { return strings.EqualFold(n, "FAILURE") })
-	})
-	if len(dead) == 0 || q.envelope.From == "" {
-		return nil
+// Actions of notices (RFC 3464 section 2.3.3).
+const (
+	actionFailed  = "failed"
+	actionDelayed = "delayed"
+	actionRelayed = "relayed"
+)
+
+// keywords are those of NOTIFY that ask for a notice.
+var keywords = map[string]string{actionFailed: "FAILURE", actionDelayed: "DELAY", actionRelayed: "SUCCESS"}
+
+// tellable returns those of a list whose fate the sender is told, and if there are none why not. The null sender is
+// never told anything, nor who asked for something else with NOTIFY. Of a delay and of a relay only they are told whom
+// somebody vouches for: while a hop is away spam waits too, and who it names as its sender has not sent it; and who
+// forges a sender can ask for any notice in its name. Of a delay nobody need be told (RFC 3461 section 4.1); of a
+// relay everybody who asks should be (section 5.2.2).
+func (q Queued) tellable(action string, list []fate) (rest []fate, why string) {
+	if q.envelope.From == "" {
+		return nil, "the null sender"
 	}
-	return s.notice(ctx, q, dead, now, "failed", "Undelivered mail returned to sender",
-		"Your message could not be delivered to the recipients below. It will not be tried again.")
+	for _, f := range list {
+		asked := func(n string) bool { return strings.EqualFold(n, keywords[action]) }
+		if len(f.to.Notify) == 0 && action != actionRelayed || slices.ContainsFunc(f.to.Notify, asked) {
+			rest = append(rest, f)
+		}
+	}
+	switch {
+	case len(rest) == 0:
+		return nil, "NOTIFY does not ask for it"
+	case action != actionFailed && !q.vouched:
+		return nil, "nobody vouched for the address"
+	}
+	return rest, ""
 }
 
-// delayNotice makes the notice that a message is late. Nil if there is nobody to tell, as for bounce, and where nobody
-// vouched for the sender: while a hop is away spam waits too, and who it names as its sender has not sent it. Such a
-// notice may always be left out, also where NOTIFY asks for it (RFC 3461 section 4.1).
-func (s *Store) delayNotice(ctx context.Context, q Queued, late []failure, now time.Time) *notice {
-	late = slices.DeleteFunc(slices.Clone(late), func(f failure) bool {
-		return len(f.to.Notify) > 0 && !slices.ContainsFunc(f.to.Notify, func(n string) bool { return strings.EqualFold(n, "DELAY") })
-	})
-	if len(late) == 0 || q.envelope.From == "" || !q.vouched {
-		return nil
-	}
-	return s.notice(ctx, q, late, now, "delayed", "Delayed mail (still being retried)",
-		"Your message has not been delivered yet to the recipients below. You need not send it again: it is tried until "+q.Expires.Format(time.RFC1123Z)+".")
-}
-
-func (s *Store) notice(ctx context.Context, q Queued, list []failure, now time.Time, action, subject, text string) *notice {
-	r := report{q: q, list: list, at: now, host: s.config.Hostname, from: s.config.postmaster(), action: action, subject: subject, text: text}
-	if body, err := s.body(ctx, q); err == nil {
-		r.head = withoutFields(headerOf(body), cmp.Or(s.config.HeaderPrefix, "X-Postreeve")+"-")
-	}
+// notice makes the notice about the fate of some recipients (RFC 3461 section 6, RFC 3464). head is the header of the
+// message.
+func (s *Store) notice(q Queued, head []byte, list []fate, action string, now time.Time) *notice {
+	r := report{q: q, list: list, at: now, host: s.config.Hostname, from: s.config.postmaster(), action: action}
+	r.head = withoutFields(head, s.prefix())
 	r.id = strings.ToLower(rand.Text()[:16])
-	n := &notice{id: r.id, body: newKey(now), at: now, expires: now.Add(s.config.QueuedFor)}
+	n := &notice{id: r.id, body: newKey(now), action: action, about: q.ID, list: list, at: now, expires: now.Add(s.config.QueuedFor)}
 	n.envelope = verdict.Envelope{To: []verdict.Recipient{{Address: q.envelope.From, Notify: []string{"NEVER"}}}}
-	if r.utf8 = r.needsUTF8(); r.utf8 { // who offers SMTPUTF8 offers 8BITMIME (RFC 6531 section 3.1)
+	n.envelope.RequireTLS = q.envelope.RequireTLS // RFC 8689 section 5; see redacting
+	if r.utf8 = r.needsUTF8(); r.utf8 {           // who offers SMTPUTF8 offers 8BITMIME (RFC 6531 section 3.1)
 		n.envelope.UTF8, n.envelope.Body = true, "8BITMIME"
 	}
 	n.source = verdict.Bytes(r.bytes())
 	return n
+}
+
+// headOf is the header of a queued message, nil if it cannot be read.
+func (s *Store) headOf(ctx context.Context, q Queued) []byte {
+	body, err := s.body(ctx, q)
+	if err != nil {
+		return nil
+	}
+	return headerOf(body)
 }
 
 // withoutFields takes the fields whose names begin with prefix out of a header section: those that the gateway
@@ -145,7 +165,7 @@ func headerOf(src verdict.Source) []byte {
 // insert writes the row of the notice.
 func (n *notice) insert(ctx context.Context, t *tx) error {
 	q := Queued{
-		ID: n.id, At: n.at, Expires: n.expires, Domain: n.lane(), Size: n.source.Size(), Due: n.at, envelope: n.envelope, body: n.body, own: true,
+		ID: n.id, At: n.at, Expires: n.expires, Domain: n.lane(), Size: n.source.Size(), Due: n.at, envelope: n.envelope, body: n.body, own: true, About: n.about,
 	}
 	// Written again after a commit of which nobody knew whether it was made.
 	if res, err := t.exec(ctx, insertQueued+" ON CONFLICT (id) DO NOTHING", q.row()...); err != nil {
@@ -160,3 +180,6 @@ func (n *notice) insert(ctx context.Context, t *tx) error {
 func (c Config) postmaster() string {
 	return cmp.Or(c.Postmaster, "postmaster@"+c.Hostname)
 }
+
+// prefix begins the names of the gateway's own header fields.
+func (s *Store) prefix() string { return cmp.Or(s.config.HeaderPrefix, "X-Postreeve") + "-" }

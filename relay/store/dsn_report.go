@@ -18,14 +18,27 @@ import (
 // the header is returned, whatever RET asked for: a large or harmful body is not carried back. It has nothing but
 // ASCII and short lines, unless an address is internationalised (RFC 6533).
 type report struct {
-	q                     Queued
-	list                  []failure
-	at                    time.Time
-	id, host, from        string
-	action, subject, text string
-	head                  []byte
-	utf8                  bool
-	b                     bytes.Buffer
+	q              Queued
+	list           []fate
+	at             time.Time
+	id, host, from string
+	action         string
+	head           []byte
+	utf8           bool
+	b              bytes.Buffer
+}
+
+// words are what a report says to people: its subject, and what happened.
+func (r *report) words() (subject, text string) {
+	switch r.action {
+	case actionDelayed:
+		return "Delayed mail (still being retried)",
+			"Your message has not been delivered yet to the recipients below. You need not send it again: it is tried until " + r.q.Expires.Format(time.RFC1123Z) + "."
+	case actionRelayed:
+		return "Relayed mail (no notice of delivery will come)",
+			"You asked to be told when your message is delivered. For the recipients below it went on to a server that sends no such notices, so that this is all that can be said."
+	}
+	return "Undelivered mail returned to sender", "Your message could not be delivered to the recipients below. It will not be tried again."
 }
 
 // needsUTF8 says whether an address in it is not ASCII, of a message for which SMTPUTF8 was asked.
@@ -82,16 +95,17 @@ func (r *report) begin(boundary, kind, encoding string) {
 
 func (r *report) bytes() []byte {
 	boundary := "=_" + rand.Text()
+	subject, text := r.words()
 	r.field("Date", r.at.Format(time.RFC1123Z))
 	r.field("From", "Mail Delivery System <"+r.from+">")
 	r.field("To", "<"+r.q.envelope.From+">")
-	r.field("Subject", mime.QEncoding.Encode("utf-8", r.subject))
+	r.field("Subject", mime.QEncoding.Encode("utf-8", subject))
 	r.field("Message-ID", "<"+r.id+"@"+r.host+">")
 	r.field("Auto-Submitted", "auto-replied")
 	r.field("MIME-Version", "1.0")
 	r.field("Content-Type", `multipart/report; report-type=delivery-status; boundary="`+boundary+`"`)
 	r.b.WriteString("\r\nThis is a MIME message about the delivery of another one.\r\n")
-	r.people(boundary)
+	r.people(boundary, text)
 	r.programs(boundary)
 	r.header(boundary)
 	r.b.WriteString("\r\n--" + boundary + "--\r\n")
@@ -99,10 +113,10 @@ func (r *report) bytes() []byte {
 }
 
 // people writes the part for people.
-func (r *report) people(boundary string) {
+func (r *report) people(boundary, text string) {
 	r.begin(boundary, "text/plain; charset=utf-8", "quoted-printable")
 	var b strings.Builder
-	fmt.Fprintf(&b, "This is the mail gateway at %s.\r\n\r\n%s\r\n\r\n", r.host, r.text)
+	fmt.Fprintf(&b, "This is the mail gateway at %s.\r\n\r\n%s\r\n\r\n", r.host, text)
 	for _, f := range r.list {
 		fmt.Fprintf(&b, "<%s>: %s\r\n", oneLine(f.to.Address), oneLine(f.said()))
 	}
@@ -142,7 +156,7 @@ func (r *report) programs(boundary string) {
 			r.field("Diagnostic-Code", "smtp; "+said(f.reply))
 		}
 		r.field("Last-Attempt-Date", r.at.Format(time.RFC1123Z))
-		if r.action == "delayed" {
+		if r.action == actionDelayed {
 			r.field("Will-Retry-Until", r.q.Expires.Format(time.RFC1123Z))
 		}
 	}
@@ -204,7 +218,7 @@ func literal(a netip.Addr) string {
 // status is the code of RFC 3463 that fits the action.
 func status(r *relay.Reply, action string) string {
 	e := r.Enhanced
-	class := map[string]int{"failed": 5, "delayed": 4}[action]
+	class := map[string]int{actionFailed: 5, actionDelayed: 4, actionRelayed: 2}[action]
 	if e == (relay.EnhancedCode{}) || e[0] != class {
 		return fmt.Sprintf("%d.0.0", class)
 	}

@@ -31,7 +31,7 @@ func (s *Store) openExisting(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if s.db, err = openDB(ctx, s.config.Database); err != nil {
+	if s.db, err = openForReading(ctx, s.config.Database); err != nil {
 		return err
 	}
 	dir, isDir := strings.CutPrefix(s.config.Bodies, "file:")

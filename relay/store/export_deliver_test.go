@@ -32,3 +32,9 @@ func (c Config) Claims(d time.Duration) Config {
 	c.claimFor = d
 	return c
 }
+
+// Pauses is how long a destination is left alone after its first failure.
+func (c Config) Pauses(d time.Duration) Config {
+	c.pauseFor = d
+	return c
+}

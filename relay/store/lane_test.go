@@ -244,3 +244,44 @@ func TestCommitUnknown(t *testing.T) {
 		})
 	}
 }
+
+// Whoever asks for attempts at many messages gets one of each destination, and does not have a hop that is away asked
+// again and again.
+func TestRetryManyWhileAway(t *testing.T) {
+	everywhere(t, func(t *testing.T, c store.Config) {
+		s := open(t, c.Quick().Pauses(time.Hour))
+		var tries atomic.Int64
+		h := relay.NextHopFunc(func(context.Context, verdict.Envelope, verdict.Source) ([]relay.Receipt, error) {
+			tries.Add(1)
+			return nil, errDown
+		})
+		d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
+		var ids []string
+		for i := range 150 {
+			m := message(fmt.Sprintf("q%03d", i), "b@ex.net")
+			ids = append(ids, m.ID)
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}})
+		await(t, "hop that is found away", func() bool { return tries.Load() > 0 })
+		c.Existing = true
+		command := open(t, c)
+		for name, which := range map[string][]string{"all": nil, "each": ids} {
+			settled := func() bool { // nothing is under way, and the hop is left alone
+				return !slices.ContainsFunc(waiting(t, s), func(q store.Queued) bool { return q.Due.IsZero() || q.Claimant != "" })
+			}
+			await(t, "pause", settled)
+			before := tries.Load()
+			if n, err := command.RetryQueued(t.Context(), "admin", which...); err != nil || n != len(ids) {
+				t.Fatalf("%s: %d, %v", name, n, err)
+			}
+			await(t, "attempt", func() bool { return tries.Load() > before })
+			await(t, "end of what was asked for", settled)
+			if n := tries.Load() - before; n > 2 {
+				t.Errorf("%s: the hop was tried %d times", name, n)
+			}
+		}
+	})
+}

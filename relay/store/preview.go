@@ -162,15 +162,12 @@ func deadScheme(s string) string {
 	return s + "[x]"
 }
 
-// replaceFold replaces words in lower, upper or mixed case.
+// replaceFold replaces words of ASCII in lower, upper or mixed case. Schemes and host names are ASCII, and nothing else
+// is folded: other letters may change their length with their case.
 func replaceFold(s string, pairs [][2]string) string {
 	for _, p := range pairs {
-		low := strings.ToLower(s)
-		if len(low) != len(s) || !strings.Contains(low, p[0]) {
-			if len(low) == len(s) {
-				continue
-			}
-			s = strings.ReplaceAll(s, p[0], p[1]) // a letter that changes its length keeps places from being compared
+		low := lowerASCII(s)
+		if !strings.Contains(low, p[0]) {
 			continue
 		}
 		var b strings.Builder
@@ -186,6 +183,17 @@ func replaceFold(s string, pairs [][2]string) string {
 		s = b.String()
 	}
 	return s
+}
+
+// lowerASCII is as long as s.
+func lowerASCII(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c | 0x20
+		}
+	}
+	return string(b)
 }
 
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }

@@ -19,6 +19,8 @@ var previews = []struct{ name, mail, want string }{
 		"See hxxp://evil[.]example/x and hxxpS://Evil[.]Example[.]\n"},
 	{"other schemes", head + "\r\nftp://a.b/ file:///etc javascript:alert(1) MailTo:x@y www.Evil.example\r\n",
 		"ftp[x]://a[.]b/ file[x]:///etc javascript[:]alert(1) mailto[:]x@y www[.]Evil.example\n"},
+	{"letters that change their length with their case", head + "Content-Type: text/plain; charset=utf-8\r\n\r\n\u0130 \u212a WWW.Evil.example JavaScript:x MAILTO:x@y Data:x\r\n",
+		"\u0130 \u212a www[.]Evil.example javascript[:]x mailto[:]x@y data[:]x\n"},
 	{"scheme twice", head + "\r\nhttphttp://a.b http://http://c.d\r\n", "httphxxp://a[.]b hxxp://hxxp://c[.]d\n"},
 	{"terminal", head + "\r\na\x1b[31mred\x07 \u202etxt\r\n", `a\u001b[31mred\u0007 \u202etxt` + "\n"},
 	{"html", head + "Content-Type: text/html; charset=utf-8\r\n\r\n<html><head><title>t</title><style>x{}</style></head><body><p>Hello&nbsp;<b>W</b>orld</p>" +
@@ -80,7 +82,7 @@ func FuzzPreview(f *testing.F) {
 	f.Fuzz(func(t *testing.T, mail string) {
 		got := preview(t, mail)
 		low := strings.ToLower(got)
-		for _, live := range []string{"http://", "https://", "ftp://", "javascript:"} {
+		for _, live := range []string{"http://", "https://", "ftp://", "javascript:", "mailto:", "www."} {
 			if strings.Contains(low, live) {
 				t.Errorf("%q in %q", live, got)
 			}

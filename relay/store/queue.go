@@ -26,6 +26,7 @@ type Queued struct {
 	Warned     bool              `json:"warned,omitempty"` // the sender was told of the delay
 	State      string            `json:"state"`            // waiting, or aside: it cannot be read, and somebody has to look
 	Last       string            `json:"last,omitempty"`   // why the last attempt failed
+	About      string            `json:"about,omitempty"`  // of a notice: the id of the message it is about; only QueuedMessage has it
 	Recipients []QueuedRecipient `json:"recipients,omitempty"`
 	envelope   verdict.Envelope
 	body       string
@@ -51,7 +52,7 @@ type QueuedRecipient struct {
 const (
 	StateWaiting   = "waiting"
 	StateDelivered = "delivered"
-	StateFailed    = "failed"  // for good; the sender has been told, or must not be
+	StateFailed    = "failed"  // for good; an event says whether the sender is told
 	StateRefused   = "refused" // for good, for what it says; it goes into quarantine when no recipient waits any more
 	StateDropped   = "dropped" // by a person
 	StateAside     = "aside"
@@ -148,7 +149,7 @@ func bytesOf(body verdict.Source) []byte {
 // row is what insertQueued wants.
 func (q *Queued) row() []any {
 	e := rowOf(q.envelope)
-	e.Vouched, e.Own = q.vouched, q.own
+	e.Vouched, e.Own, e.About = q.vouched, q.own, q.About
 	return []any{q.ID, millis(q.At), q.Expires.Sub(q.At).Milliseconds(), q.Domain, q.MailFrom, pack(e), q.Size, q.body, millis(q.Due)}
 }
 
@@ -261,7 +262,7 @@ func (s *Store) QueuedMessage(ctx context.Context, id string) (Queued, error) {
 		return q, err
 	}
 	e, err := unpackRow(envelope)
-	q.envelope, q.vouched, q.own = e.envelope(), e.Vouched, e.Own
+	q.envelope, q.vouched, q.own, q.About = e.envelope(), e.Vouched, e.Own, e.About
 	if err == nil && len(q.envelope.To) != len(q.Recipients) {
 		err = errors.New("its recipients are not those of its envelope")
 	}
@@ -283,8 +284,8 @@ func (s *Store) QueuedBody(ctx context.Context, id string) (verdict.Source, erro
 	return s.bodies.Get(ctx, body)
 }
 
-// RetryQueued makes messages due now, also where their hop is being left alone, and those that were set aside
-// waiting again. With no id it is all of them.
+// RetryQueued makes messages due now, and those that were set aside waiting again. With no id it is all of them. A hop
+// that is being left alone is tried once, however many messages are named: see Store.hurry.
 func (s *Store) RetryQueued(ctx context.Context, who string, ids ...string) (int, error) {
 	var n int64
 	domains := make(map[string]bool)
@@ -357,7 +358,11 @@ func (s *Store) DropQueued(ctx context.Context, id, who string) error {
 		}
 		for _, r := range q.Recipients {
 			if r.State == StateWaiting || r.State == StateRefused {
-				if err := t.put(ctx, insertEvent, id, now, StateDropped, text(who, 256), r.Address); err != nil {
+				event, what, detail := id, StateDropped, r.Address
+				if q.About != "" {
+					event, what, detail = q.About, aboutNotice[StateDropped], "notice "+id+" to "+r.Address+" was dropped"
+				}
+				if err := t.put(ctx, insertEvent, event, now, what, text(who, 256), detail); err != nil {
 					return err
 				}
 			}

@@ -190,7 +190,7 @@ func TestPerRecipient(t *testing.T) {
 				t.Errorf("%q %d times, want %d, in\n%s", what, got, times, text)
 			}
 		}
-		e, err := s.Audit(t.Context(), "all", 1)
+		e, err := s.Audit(t.Context(), store.ActFilter{Object: "all", Limit: 1})
 		if err != nil || len(e) != 1 {
 			t.Errorf("%v %v", e, err)
 		}
@@ -348,7 +348,7 @@ func TestDrop(t *testing.T) {
 		if err := s.DropQueued(t.Context(), "m1", "admin"); !errors.Is(err, store.ErrNotFound) {
 			t.Error(err)
 		}
-		acts, err := s.Audit(t.Context(), "m1", 0)
+		acts, err := s.Audit(t.Context(), store.ActFilter{Object: "m1"})
 		if err != nil || len(acts) != 1 || acts[0].What != "queue.drop" {
 			t.Errorf("%+v %v", acts, err)
 		}

@@ -15,8 +15,12 @@ import (
 // aboutContent says whether a refusal for good is, or may be, about what a message says. After we have taken the
 // message, its sender is not told of that: mostly it is nobody who has sent it (RFC 3834 section 2, RFC 5321 section
 // 6.2). others says that the hop took the message for other recipients at the same time, so that it was RCPT it
-// refused. Without a detail in the enhanced code it may have been the content, unless the code says otherwise.
+// refused. Without a detail in the enhanced code it may have been the content, unless the code says otherwise. What our
+// own client refuses, since the hop lacks what the message needs, is about the hop.
 func aboutContent(r *relay.Reply, others bool) bool {
+	if errors.Is(r, relay.ErrLacking) {
+		return false
+	}
 	switch r.Enhanced[1] {
 	case 6, 7:
 		return true
@@ -33,12 +37,13 @@ func aboutContent(r *relay.Reply, others bool) bool {
 // vouched says whether the domain of the reverse-path stands for the message, so that a notice goes to nobody who has
 // nothing to do with it: SPF has passed for it, or a signature or DMARC for it or for a domain above it. A domain below
 // it will not do: anybody may have one of those.
-func vouched(m *verdict.Message, from string) bool {
+func vouched(m *verdict.Message, from string) bool { return vouches(m.Auth, from) }
+
+func vouches(a verdict.AuthResults, from string) bool {
 	domain := strings.TrimSuffix(verdict.Domain(from), ".")
 	if domain == "" {
 		return false
 	}
-	a := m.Auth
 	if a.SPF.Result == verdict.Pass && a.SPF.Identity != "helo" && strings.EqualFold(strings.TrimSuffix(a.SPF.Domain, "."), domain) {
 		return true
 	}

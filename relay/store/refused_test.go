@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -32,15 +33,18 @@ func TestRefusedContent(t *testing.T) {
 			policy, false, true},
 		"policy, DKIM above": {"a@mail.ex.org", verdict.AuthResults{DKIM: []verdict.DKIMResult{{Result: "fail", Domain: "x.example"}, {Result: verdict.Pass, Domain: "ex.org"}}},
 			policy, true, false},
-		"policy, DKIM below": {"a@ex.org", verdict.AuthResults{DKIM: []verdict.DKIMResult{{Result: verdict.Pass, Domain: "evil.ex.org"}}}, policy, false, true},
-		"policy, DMARC":      {"a@ex.org", verdict.AuthResults{DMARC: verdict.DMARCResult{Result: verdict.Pass, Domain: "ex.org"}}, policy, true, false},
-		"policy, null":       {"", verdict.AuthResults{}, policy, false, true},
-		"content":            {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 554, Enhanced: relay.EnhancedCode{5, 6, 0}}, false, true},
-		"no detail":          {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 554, Text: "no"}, false, true},
-		"no detail, RCPT":    {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 551, Text: "not here"}, true, false},
-		"unknown":            {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 1, 1}}, true, false},
-		"unknown, null":      {"", verdict.AuthResults{}, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 1, 1}}, false, false},
-		"too large":          {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 552, Enhanced: relay.EnhancedCode{5, 3, 4}}, true, false},
+		"policy, DKIM below":       {"a@ex.org", verdict.AuthResults{DKIM: []verdict.DKIMResult{{Result: verdict.Pass, Domain: "evil.ex.org"}}}, policy, false, true},
+		"policy, DMARC":            {"a@ex.org", verdict.AuthResults{DMARC: verdict.DMARCResult{Result: verdict.Pass, Domain: "ex.org"}}, policy, true, false},
+		"policy, null":             {"", verdict.AuthResults{}, policy, false, true},
+		"content":                  {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 554, Enhanced: relay.EnhancedCode{5, 6, 0}}, false, true},
+		"no detail":                {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 554, Text: "no"}, false, true},
+		"no detail, RCPT":          {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 551, Text: "not here"}, true, false},
+		"unknown":                  {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 1, 1}}, true, false},
+		"unknown, null":            {"", verdict.AuthResults{}, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 1, 1}}, false, false},
+		"the hop lacks SMTPUTF8":   {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 6, 7}, Err: relay.ErrLacking}, true, false},
+		"the hop lacks REQUIRETLS": {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 7, 30}, Err: fmt.Errorf("hop: %w", relay.ErrLacking)}, true, false},
+		"the hop says 5.6.7":       {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 6, 7}}, false, true},
+		"too large":                {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 552, Enhanced: relay.EnhancedCode{5, 3, 4}}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -65,13 +65,14 @@ func (s *Store) Release(ctx context.Context, r Release) ([]HeldRecipient, error)
 	body, mark, err := s.readHeld(dctx, h)
 	if err != nil { // not delivered, that is certain
 		why := slices.Repeat([]settled{{StateHeld, "the body cannot be read"}}, len(claimed))
-		return h.Recipients, errors.Join(err, s.settle(context.WithoutCancel(ctx), h, claimed, at, why, r.Who))
+		return h.Recipients, errors.Join(err, s.settle(context.WithoutCancel(ctx), h, claimed, at, why, telling{}, r.Who))
 	}
 	receipts, derr := r.Deliver(dctx, h, e, body, mark)
 	// Whoever asked may have gone: what was delivered must be written down all the same.
 	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	if err := s.settle(sctx, h, claimed, at, outcomes(e, receipts, derr), r.Who); err != nil {
+	told := s.tellReleased(sctx, h, e, body, receipts, derr)
+	if err := s.settle(sctx, h, claimed, at, outcomes(e, receipts, derr), told, r.Who); err != nil {
 		return nil, fmt.Errorf("store: the next hop was given %s, and that cannot be written down: its recipients will be %q: %w", h.ID, StateUncertain, err)
 	}
 	after, err := s.HeldMessage(sctx, r.ID)
@@ -204,8 +205,8 @@ func outcomes(e verdict.Envelope, receipts []relay.Receipt, err error) []settled
 
 // settle writes down what became of the recipients that were claimed at a time. If somebody else has them by now, since
 // it took so long that this node was taken for dead, only the events tell it.
-func (s *Store) settle(ctx context.Context, h Held, claimed []int, at int64, what []settled, who string) error {
-	return s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
+func (s *Store) settle(ctx context.Context, h Held, claimed []int, at int64, what []settled, told telling, who string) error {
+	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
 		now := millis(time.Now())
 		for i, n := range claimed {
 			if err := t.put(ctx, "UPDATE held_recipient SET state = ?, at = ?, detail = ? WHERE held = ? AND n = ? AND at = ? AND state IN ('releasing', 'uncertain')",
@@ -218,9 +219,33 @@ func (s *Store) settle(ctx context.Context, h Held, claimed []int, at int64, wha
 				}
 			}
 		}
+		if err := told.insert(ctx, t, h.queued(h.Envelope), fromMillis(now)); err != nil {
+			return err
+		}
 		return t.put(ctx, `UPDATE held SET state = 'released' WHERE id = ? AND state = 'held'
  AND NOT EXISTS (SELECT 1 FROM held_recipient WHERE held = held.id AND state <> 'released')`, h.ID)
 	})
+	if err == nil {
+		s.said(h.queued(h.Envelope), told, time.Now())
+	}
+	return err
+}
+
+// queued is what notices say of a held message, to these recipients.
+func (h Held) queued(e verdict.Envelope) Queued {
+	return Queued{ID: h.ID, At: h.At, envelope: e, vouched: vouches(h.Auth, e.From)}
+}
+
+// tellReleased makes the notice to the sender who asked to be told of the delivery, where the hop has no DSN.
+func (s *Store) tellReleased(ctx context.Context, h Held, e verdict.Envelope, body verdict.Source, receipts []relay.Receipt, err error) telling {
+	var out telling
+	if err != nil || len(receipts) != len(e.To) {
+		return out
+	}
+	if list := relayed(e, receipts); len(list) > 0 {
+		out.relay(ctx, s, h.queued(e), headerOf(body), list, time.Now())
+	}
+	return out
 }
 
 // openSecret reads the secret of this database, or makes it.

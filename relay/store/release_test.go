@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -333,7 +335,8 @@ func TestHeldAuth(t *testing.T) {
 // A body that is about to get its row is not swept, and the others are.
 func TestSweepLooksTwice(t *testing.T) {
 	t.Parallel()
-	s := open(t, store.Config{})
+	dir := t.TempDir()
+	s := open(t, store.Config{Dir: dir})
 	if _, err := s.Hold(t.Context(), &relay.Domain{Name: "ex.net"}, message("m1", "b@ex.net"), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -343,8 +346,12 @@ func TestSweepLooksTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const age = 500 * time.Millisecond
-	time.Sleep(age)
+	const age = 4 * time.Second // how long it waits before it looks again
+	if err := filepath.WalkDir(filepath.Join(dir, "bodies"), func(path string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Chtimes(path, time.Time{}, time.Now().Add(-age)))
+	}); err != nil {
+		t.Fatal(err)
+	}
 	done := make(chan error, 1)
 	go func() { done <- s.Sweep(t.Context(), age) }()
 	time.Sleep(age / 2) // it waits now

@@ -2,7 +2,10 @@
 
 package store
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 // freeBytes is how much an ordinary user may still write to the disk of a directory.
 func freeBytes(dir string) (int64, bool) {
@@ -11,4 +14,10 @@ func freeBytes(dir string) (int64, bool) {
 		return 0, false
 	}
 	return int64(st.Bavail) * int64(st.Bsize), true
+}
+
+// readOnlyDisk says whether nobody can write to the disk of a directory, not even root.
+func readOnlyDisk(dir string) bool {
+	const write = 2 // W_OK of access(2), which says so before it looks at who asks
+	return errors.Is(syscall.Access(dir, write), syscall.EROFS)
 }

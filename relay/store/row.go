@@ -20,8 +20,9 @@ type envelopeRow struct {
 	ID         string         `json:"id,omitempty"`
 
 	// Of queued messages alone.
-	Vouched bool `json:"vouched,omitempty"` // see vouched
-	Own     bool `json:"own,omitempty"`     // it is a notice of ours
+	Vouched bool   `json:"vouched,omitempty"` // see vouched
+	Own     bool   `json:"own,omitempty"`     // it is a notice of ours
+	About   string `json:"about,omitempty"`   // the id of the message that a notice is about
 }
 
 type recipientRow struct {

@@ -16,8 +16,8 @@ import (
 type RunConfig struct {
 	// Directory knows where the mail of a domain goes. Required.
 	Directory relay.Directory
-	// Bounces is how notices to senders leave: a hop that finds hosts by MX, or a smart host. Nil: notices wait
-	// in the queue until there is one, or they are too old.
+	// Bounces is how notices leave to senders whose domain is not in the Directory: a hop that finds hosts by MX, or a
+	// smart host. Nil: these notices wait in the queue until there is one, or they are too old.
 	Bounces relay.NextHop
 	// Tasks are done now and then, by any one node of a fleet.
 	Tasks []Task
@@ -156,10 +156,10 @@ func (s *Store) serveDue(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if t.asked {
-			s.deliveries.hurry(t.domain)
+		if err = s.hurry(ctx, t.domain, t.asked); err == nil {
+			_, err = s.deliveries.feed(ctx, t.domain)
 		}
-		if _, err = s.deliveries.feed(ctx, t.domain); err == nil {
+		if err == nil {
 			bad = 0
 			continue
 		}
@@ -169,6 +169,21 @@ func (s *Store) serveDue(ctx context.Context) error {
 		s.config.Log.Warn("the queue cannot be read", "domain", t.domain, "error", err)
 	}
 	return nil
+}
+
+// hurry ends the pause of a destination if a person asked for an attempt, once: of many messages asked for only a few are
+// claimed at a time, and the rest would ask again with every look, however often the hop was found away.
+func (s *Store) hurry(ctx context.Context, domain string, asked bool) error {
+	if !asked {
+		return nil
+	}
+	err := s.committer.commit(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error {
+		return t.put(ctx, "UPDATE queued SET due = ? WHERE domain = ? AND state = 'waiting' AND due = 0", millis(time.Now()), domain)
+	})
+	if err == nil {
+		s.deliveries.hurry(domain)
+	}
+	return err
 }
 
 // keepClaims renews claims until ctx ends.

@@ -15,12 +15,15 @@ import (
 // outcome is what one attempt made of the open recipients of a row.
 type outcome struct {
 	states    []settled
-	dead      []failure // those among them who will not get it, and whose sender is told
-	deadAt    []int     // their places in states
-	uncertain []bool    // the next hop may have it all the same
-	left      int       // recipients that wait
-	last      string    // what the hop said of one of them
+	dead      []fate // those among them who will not get it
+	deadAt    []int  // their places in states
+	relayed   []fate // those whose sender asked for a notice of delivery, which nobody else sends
+	uncertain []bool // the next hop may have it all the same
+	left      int    // recipients that wait
+	more      bool   // some of them only because the hop takes so many at once
+	last      string // what the hop said of one of them
 	result    result
+	told      telling // what becomes of dead and relayed
 
 	over bool // the row is gone, and its body belongs to nobody
 }
@@ -37,12 +40,19 @@ func outcomeOf(q Queued, open []int, receipts []relay.Receipt, err error) *outco
 		switch {
 		case reply.Code/100 == 2:
 			o.states[i] = settled{StateDelivered, detail}
+			if err == nil && receipts[i].Relayed(q.envelope.To[n]) {
+				o.relayed = append(o.relayed, fate{q.envelope.To[n], reply, host})
+			}
 			continue
 		case reply.Code >= 500 && !q.own && !q.vouched && aboutContent(reply, some):
 			o.states[i] = settled{StateRefused, detail}
 			continue
 		case reply.Code >= 500:
-			o.fail(i, failure{q.envelope.To[n], reply, host}, detail)
+			o.fail(i, fate{q.envelope.To[n], reply, host}, detail)
+			continue
+		case some && tooMany(reply): // the next transaction has room for them
+			o.more = true
+			o.wait(i, detail)
 			continue
 		}
 		// 4.4.x is about the way there. What makes the hop panic is about the message.
@@ -53,7 +63,7 @@ func outcomeOf(q Queued, open []int, receipts []relay.Receipt, err error) *outco
 		if q.last {
 			late := *errExpired
 			late.Text += "; at last: " + said(reply)
-			o.fail(i, failure{q.envelope.To[n], &late, ""}, text(errExpired.Error()+"; at last: "+detail, 512))
+			o.fail(i, fate{q.envelope.To[n], &late, ""}, text(errExpired.Error()+"; at last: "+detail, 512))
 			continue
 		}
 		o.wait(i, detail)
@@ -62,8 +72,13 @@ func outcomeOf(q Queued, open []int, receipts []relay.Receipt, err error) *outco
 	return o
 }
 
+// tooMany says whether a reply is about the number of recipients (RFC 5321 section 4.5.3.1.10).
+func tooMany(r *relay.Reply) bool {
+	return r.Code == 452 && (r.Enhanced == (relay.EnhancedCode{}) || r.Enhanced == relay.EnhancedCode{4, 5, 3})
+}
+
 // fail gives up a recipient, whose sender is told.
-func (o *outcome) fail(i int, f failure, detail string) {
+func (o *outcome) fail(i int, f fate, detail string) {
 	o.states[i] = settled{StateFailed, detail}
 	o.dead = append(o.dead, f)
 	o.deadAt = append(o.deadAt, i)
@@ -92,17 +107,14 @@ func replyOf(receipts []relay.Receipt, i int, err error) (*relay.Reply, string) 
 	return receipts[i].Reply, receipts[i].Host
 }
 
-// settleTime bounds what has to be read and stored to make a notice.
-const settleTime = 2 * time.Minute
-
 // settleQueued writes down what became of the open recipients: those that are done leave, those that failed
 // are told to the sender or kept in quarantine, and for the rest there is another time.
 func (s *Store) settleQueued(ctx context.Context, q Queued, open []int, receipts []relay.Receipt, err error) result {
 	now := time.Now()
 	o := outcomeOf(q, open, receipts, err)
-	bounce := s.putBounce(ctx, q, o, now)
+	o.told = s.tell(ctx, q, o, now)
 	kept := s.refusal(ctx, q, open, o, now)
-	if werr := s.persist(ctx, q.ID, func(ctx context.Context, t *tx) error { return s.settleRows(ctx, t, q, open, o, bounce, kept, now) }); werr != nil {
+	if werr := s.persist(ctx, q.ID, func(ctx context.Context, t *tx) error { return s.settleRows(ctx, t, q, open, o, kept, now) }); werr != nil {
 		// It may be delivered again, by whoever gets the claim when it has ended.
 		s.config.Log.Error("what became of a queued message cannot be written down", "id", q.ID, "error", werr)
 		return broken
@@ -110,32 +122,16 @@ func (s *Store) settleQueued(ctx context.Context, q Queued, open []int, receipts
 	if o.over {
 		s.deliveries.deleter.take(q.body)
 	}
-	if bounce != nil {
-		s.stir(bounce.lane(), now)
+	s.said(q, o.told, now)
+	for i := range open {
+		if q.own && o.states[i].state == StateFailed {
+			s.config.Log.Warn("a notice could not be delivered, and nobody is told in its place", "id", q.ID, "about", q.About, "reply", o.states[i].detail)
+		}
+	}
+	if o.more && o.left > 0 {
+		s.stir(q.Domain, now)
 	}
 	return o.result
-}
-
-// putBounce makes the notice to the sender, if there is one to be made, and stores its body.
-func (s *Store) putBounce(ctx context.Context, q Queued, o *outcome, now time.Time) *notice {
-	if len(o.dead) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
-	defer cancel()
-	bounce := s.bounce(ctx, q, o.dead, now)
-	if bounce == nil {
-		return nil
-	}
-	if err := s.bodies.Put(ctx, bounce.body, bounce.source); err != nil {
-		// Who was delivered to is written down; who was refused is asked for again, until there is room for the notice.
-		s.config.Log.Error("a notice of failure cannot be stored and will be tried again", "id", q.ID, "error", err)
-		for _, i := range o.deadAt {
-			o.wait(i, o.states[i].detail)
-		}
-		return nil
-	}
-	return bounce
 }
 
 // persist commits what has happened already. While the database is away it goes on trying, and takes part of
@@ -159,17 +155,20 @@ func (s *Store) persist(ctx context.Context, id string, do func(ctx context.Cont
 
 // settleRows begins with the row itself: if it is gone, or somebody else has taken it over, all that is still true is
 // who was delivered to. So it can be done again where nobody knows whether it was done.
-func (s *Store) settleRows(ctx context.Context, t *tx, q Queued, open []int, o *outcome, bounce *notice, kept *refusal, now time.Time) error {
+func (s *Store) settleRows(ctx context.Context, t *tx, q Queued, open []int, o *outcome, kept *refusal, now time.Time) error {
 	o.over = false
 	var res sql.Result
 	var err error
 	switch {
 	case o.left > 0:
-		due := now.Add(retryAfter(q.Attempts + 1))
-		if o.result == away && !putOff(q) {
+		due, tried := now.Add(retryAfter(q.Attempts+1)), 1
+		switch {
+		case o.more:
+			due, tried = now, 0
+		case o.result == away && !putOff(q):
 			due = now // the destination waits, not the message
 		}
-		res, err = t.exec(ctx, retryQueued, millis(due), text(o.last, 512), q.ID, s.claimant)
+		res, err = t.exec(ctx, retryQueued, tried, millis(due), text(o.last, 512), q.ID, s.claimant)
 	case len(o.dead) == 0 && kept == nil:
 		res, err = t.exec(ctx, deleteQueued, q.ID) // it is delivered, whoever has it now
 	default:
@@ -198,10 +197,8 @@ func (s *Store) settleRows(ctx context.Context, t *tx, q Queued, open []int, o *
 			return err
 		}
 	}
-	if bounce != nil {
-		if err := bounce.insert(ctx, t); err != nil {
-			return err
-		}
+	if err := o.told.insert(ctx, t, q, now); err != nil {
+		return err
 	}
 	if o.left > 0 {
 		return nil
@@ -217,6 +214,7 @@ func (s *Store) settleRows(ctx context.Context, t *tx, q Queued, open []int, o *
 
 // settleDelivered writes down who was delivered to, in a row that is somebody else's now.
 func (t *tx) settleDelivered(ctx context.Context, q Queued, open []int, o *outcome, now time.Time) error {
+	news := false
 	for i, n := range open {
 		if o.states[i].state != StateDelivered {
 			continue
@@ -230,16 +228,28 @@ func (t *tx) settleDelivered(ctx context.Context, q Queued, open []int, o *outco
 		} else if changed == 0 {
 			continue
 		}
+		news = true
 		if err := t.event(ctx, q, n, StateDelivered, o.states[i].detail, now); err != nil {
 			return err
 		}
 	}
-	return nil
+	if !news {
+		return nil
+	}
+	return o.told.relayed().insert(ctx, t, q, now)
 }
 
-// event writes into the ledger what became of the n-th recipient.
+// event writes into the ledger what became of the n-th recipient. What became of a notice stands with the message that
+// it is about.
 func (t *tx) event(ctx context.Context, q Queued, n int, what, detail string, now time.Time) error {
-	return t.put(ctx, insertEvent, q.ID, millis(now), what, "", text(q.envelope.To[n].Address+": "+detail, 512))
+	id, detail := q.ID, q.envelope.To[n].Address+": "+detail
+	if q.About != "" {
+		id, what, detail = q.About, aboutNotice[what], "notice "+q.ID+" to "+detail
+		if what == "" {
+			return nil
+		}
+	}
+	return t.put(ctx, insertEvent, id, millis(now), what, "", text(detail, 512))
 }
 
 // putOff says whether a message at which its hop was away waits by itself: it may be the reason.
@@ -247,7 +257,7 @@ func putOff(q Queued) bool { return q.Attempts > 0 }
 
 const (
 	deleteOurs         = "DELETE FROM queued WHERE id = ? AND claimant = ?"
-	retryQueued        = "UPDATE queued SET attempts = attempts + 1, due = ?, claimed = 0, claimant = '', last = ? WHERE id = ? AND claimant = ?"
+	retryQueued        = "UPDATE queued SET attempts = attempts + ?, due = ?, claimed = 0, claimant = '', last = ? WHERE id = ? AND claimant = ?"
 	settleOneRecipient = "UPDATE queued_recipient SET state = ?, at = ?, detail = ? WHERE queued = ? AND n = ? AND state = 'waiting'"
 )
 
@@ -288,14 +298,17 @@ func (s *Store) warnOne(ctx context.Context, id string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	var late []failure
+	var late []fate
 	for i, r := range q.Recipients {
 		if r.State == StateWaiting {
-			late = append(late, failure{to: q.envelope.To[i], reply: errLate})
+			late = append(late, fate{to: q.envelope.To[i], reply: errLate})
 		}
 	}
-	n := s.delayNotice(ctx, q, late, now)
-	if n != nil {
+	var n *notice
+	var told telling
+	if list, why := q.tellable(actionDelayed, late); why == "" {
+		n = s.notice(q, s.headOf(ctx, q), list, actionDelayed, now)
+		told.notices = append(told.notices, n)
 		if err := s.bodies.Put(ctx, n.body, n.source); err != nil {
 			return fmt.Errorf("store: a notice of delay: %w", err)
 		}
@@ -308,10 +321,13 @@ func (s *Store) warnOne(ctx context.Context, id string, now time.Time) error {
 		if changed, err := res.RowsAffected(); err != nil || changed == 0 || n == nil {
 			return err
 		}
-		return n.insert(ctx, t)
+		return told.insert(ctx, t, q, now)
 	})
 	if n != nil {
 		s.discard(ctx, n.body, err) // the sweep of the queue comes back four times a minute
+	}
+	if err == nil {
+		s.said(q, told, now)
 	}
 	return err
 }

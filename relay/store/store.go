@@ -57,7 +57,8 @@ type Config struct {
 	// Existing opens what a gateway has made, and neither makes nor changes anything by that: for programs that look
 	// after the store of a gateway which may be running, perhaps in another version. Where there is nothing yet Open
 	// fails with ErrEmpty, and a schema of an older version, which is not brought up to date, is ErrOlder. Opening and
-	// reading write nothing; what is asked for later, such as a release, writes as ever.
+	// reading write nothing; what is asked for later, such as a release, writes as ever. So what a node has can be looked
+	// at on a disk that is read-only, and writing is ErrReadOnly then.
 	Existing bool
 
 	// Log takes what an operator should know. Nil discards it.
@@ -126,7 +127,7 @@ type Store struct {
 }
 
 // Open opens or makes the store. The schema is brought up to date, unless Config.Existing says otherwise; a database
-// of a newer version is ErrNewer and is left alone. Close it at the end.
+// of a newer version is ErrNewer and is left alone, and a disk that nobody can write is ErrReadOnly. Close it at the end.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -139,7 +140,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		err = s.openOrMake(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.closeBodies(), s.closeDB())
+		return nil, errors.Join(c.diskTrouble(err), s.closeBodies(), s.closeDB())
 	}
 	s.committer = newCommitter(s.db, c.step, c.Log)
 	s.deliveries = &deliveries{s: s}

@@ -185,7 +185,7 @@ func testQueueDelivers(t *testing.T, c store.Config) {
 			t.Fatal(err)
 		}
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		list, err := s.QueuedMessages(ctx, store.Filter{})
 		if err != nil {

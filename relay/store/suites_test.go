@@ -10,6 +10,7 @@ import (
 	"github.com/postreeve/postreeve/relay"
 	"github.com/postreeve/postreeve/relay/relaytest"
 	"github.com/postreeve/postreeve/relay/store"
+	"github.com/postreeve/postreeve/verdict"
 )
 
 // again is a fresh configuration of the same kind for each part of a suite.
@@ -54,6 +55,24 @@ func TestQueueSuite(t *testing.T) {
 					}
 				}
 				return errors.New("not drained after a minute")
+			}
+		})
+	})
+}
+
+func TestNotifierSuite(t *testing.T) {
+	eachBackend(t, func(t *testing.T, config func(t *testing.T) store.Config) {
+		relaytest.TestNotifier(t, func(t *testing.T) (relay.Notifier, func(context.Context) ([]relaytest.Kept, error)) {
+			s := open(t, config(t).Quick())
+			return s, func(context.Context) ([]relaytest.Kept, error) {
+				w := &way{}
+				run(t, s, store.RunConfig{Directory: relay.Static{}, Bounces: w})
+				await(t, "end of the notices", func() bool { return len(waiting(t, s)) == 0 })
+				var out []relaytest.Kept
+				for _, m := range w.sent() {
+					out = append(out, relaytest.Kept{Envelope: m.e, Body: verdict.Bytes(m.text)})
+				}
+				return out, nil
 			}
 		})
 	})

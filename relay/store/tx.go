@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -25,6 +26,9 @@ func (d *db) begin(ctx context.Context) (*tx, error) { return d.beginBy(ctx, "")
 
 // beginBy is begin by a statement of PostgreSQL's; empty: as usual.
 func (d *db) beginBy(ctx context.Context, query string) (*tx, error) {
+	if d.readOnly != "" {
+		return nil, fmt.Errorf("%w: %s", ErrReadOnly, d.readOnly)
+	}
 	t := &tx{db: d}
 	var err error
 	if d.pool != nil {

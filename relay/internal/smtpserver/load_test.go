@@ -147,9 +147,11 @@ func TestDataMemory(t *testing.T) {
 // TestRealSockets: what memory cannot show, the look for early talkers and the half-closed good-bye.
 func TestRealSockets(t *testing.T) {
 	t.Parallel()
+	sent := make(chan struct{}, 1)
 	dial := loopback(t, &smtpserver.Server{
 		NewSession: func(*smtpserver.Conn) (smtp.Session, error) { return new(discarder), nil },
 		Admit: func(*smtpserver.Conn) error { // so that the early octets are sure to be there
+			<-sent
 			time.Sleep(50 * time.Millisecond)
 			return nil
 		},
@@ -158,6 +160,7 @@ func TestRealSockets(t *testing.T) {
 	t.Run("early", func(t *testing.T) {
 		c := &client{t: t, conn: dial()}
 		c.send("EHLO x\r\n")
+		sent <- struct{}{}
 		all, err := io.ReadAll(c.conn)
 		if err != nil || !strings.HasPrefix(string(all), "554 5.5.1") {
 			t.Errorf("got %q, %v; want 554 and a clean end", all, err)
@@ -166,6 +169,7 @@ func TestRealSockets(t *testing.T) {
 	})
 	t.Run("polite", func(t *testing.T) {
 		c := &client{t: t, conn: dial()}
+		sent <- struct{}{}
 		c.greet()
 		c.send("EHLO x\r\nBDAT\r\n" + strings.Repeat("NOOP\r\n", 1000))
 		all, err := io.ReadAll(c.conn)

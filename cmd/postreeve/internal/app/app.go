@@ -47,6 +47,7 @@ type cli struct {
 	Quarantine quarantineCmd `cmd:"" help:"Look at held mail, release it or delete it."`
 	Queue      queueCmd      `cmd:"" help:"Look at mail that waits for its next hop, and have it tried or dropped."`
 	Message    messageCmd    `cmd:"" help:"Find messages, and have decisions explained."`
+	Audit      auditCmd      `cmd:"" help:"See who did what to kept mail and domains."`
 
 	M365    m365Cmd       `cmd:"" name:"m365" help:"Put a Microsoft 365 tenant behind the gateway and take it out again."`
 	Google  gworkspaceCmd `cmd:"" name:"gworkspace" help:"Put a Google Workspace tenant behind the gateway and take it out again."`

@@ -30,7 +30,7 @@ type result struct {
 // run runs a command to its end.
 func run(t testing.TB, stdin string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var out, errw bytes.Buffer
 	code := app.Run(ctx, args, strings.NewReader(stdin), &out, &errw)
@@ -79,7 +79,7 @@ func (b *buffer) String() string {
 // wait waits until so many occurrences of text have been written, and returns all there is.
 func (b *buffer) wait(t testing.TB, text string, times int) string {
 	t.Helper()
-	end := time.After(20 * time.Second)
+	end := time.After(time.Minute)
 	for {
 		if all := b.String(); strings.Count(all, text) >= times {
 			return all

@@ -116,7 +116,7 @@ func saysPostgres(t *testing.T, code string) string {
 			}
 			go func() {
 				defer c.Close()
-				c.SetDeadline(time.Now().Add(10 * time.Second))
+				c.SetDeadline(time.Now().Add(time.Minute))
 				c.Read(make([]byte, 1024))
 				body := "SFATAL\x00VFATAL\x00C" + code + "\x00Mso it is\x00\x00"
 				c.Write(append([]byte{'E', 0, 0, 0, byte(len(body) + 4)}, body...))
@@ -181,7 +181,7 @@ func TestStoreRefuses(t *testing.T) {
 			}
 			conf := filepath.Join(t.TempDir(), "c.yaml")
 			replace(t, conf, yaml)
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			out, log := newBuffer(), newBuffer()
 			if code := app.Run(ctx, []string{"serve", "-c", conf}, strings.NewReader(""), out, log); code != 1 || !strings.Contains(log.String(), tt.want) || ctx.Err() != nil {

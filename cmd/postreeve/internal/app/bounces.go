@@ -10,7 +10,8 @@ import (
 	"github.com/postreeve/postreeve/verdict"
 )
 
-// newBounces is the way of notices to senders, nil if there is none.
+// newBounces is the way of notices to senders elsewhere, nil if there is none. Those to senders in domains of ours go by
+// the next hops of these.
 func newBounces(c *config.Config, log *slog.Logger) (relay.NextHop, error) {
 	b := c.Store.Bounces
 	if b == nil {

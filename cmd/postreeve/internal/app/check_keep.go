@@ -65,6 +65,8 @@ func (k *checker) kept(ctx context.Context) []checked {
 		return one("store", name, stateWarn, plainStore(err), "start the gateway of this version, which brings it up to date; until then the commands of this version do not open it")
 	case errors.Is(err, store.ErrNewer):
 		return one("store", name, stateFail, plainStore(err), "run the version that wrote it, or a newer one")
+	case storeDisk(err) != "":
+		return one("store", name, stateFail, plainStore(err), storeDisk(err))
 	case errors.Is(err, fs.ErrPermission):
 		return one("store", name, stateFail, plainStore(err), "run this as the user of the gateway")
 	case notSQLite(err):

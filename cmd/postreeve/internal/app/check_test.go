@@ -196,7 +196,11 @@ func TestCheck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(write(t, map[string]string{"c.yaml": c.yaml}), "c.yaml")
-			got := run(t, "", "check", "--json", "--timeout", "1s", "-c", file)
+			patience := "30s"
+			if strings.Contains(c.yaml, silent.Addr().String()) || strings.Contains(c.yaml, mute) { // which would take all of it
+				patience = "2s"
+			}
+			got := run(t, "", "check", "--json", "--timeout", patience, "-c", file)
 			state, rest, _ := strings.Cut(c.want, " ")
 			check, detail, _ := strings.Cut(rest, " ")
 			found := false

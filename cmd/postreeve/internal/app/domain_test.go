@@ -189,7 +189,7 @@ func TestDomainWait(t *testing.T) {
 		t.Errorf("exit %d", got)
 	}
 	got := result{out: out.String()}
-	for _, row := range lines[checkRow](t, run(t, "", "check", "-c", l.file, "--json", "--timeout", "1s").out) {
+	for _, row := range lines[checkRow](t, run(t, "", "check", "-c", l.file, "--json", "--timeout", "30s").out) {
 		if want := map[string]string{"new.net": "warn", "1 domain": "ok", "waived.net": "none"}[row.Subject]; row.Check == "domain" && string(row.State) != want {
 			t.Errorf("check: %+v, want %q", row, want)
 		}
@@ -413,7 +413,7 @@ func TestServeOwnership(t *testing.T) {
 		t.Helper()
 		start := time.Now()
 		var got string
-		for time.Since(start) < 10*time.Second { // the aim is two seconds, on a machine with nothing else to do
+		for time.Since(start) < 25*time.Second { // the aim is two seconds, on a machine with nothing else to do
 			if got = send("a@ex.net"); strings.HasPrefix(got, want) {
 				t.Logf("%s: %s after %v", what, want, time.Since(start).Round(time.Millisecond))
 				return
@@ -473,7 +473,8 @@ func TestServeLooks(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil, exNet)
 	l.zone.Set(challenge, txt(l.add(t)))
-	s := serve(t, "hostname: mx.gw.example\nlisten: [\"127.0.0.1:0\"]\n"+section(l.net, filepath.Join(l.dir, "state"))+"\ndomains:\n"+exNet)
+	once := strings.Replace(section(l.net, filepath.Join(l.dir, "state")), "confirm: 1ms", "confirm: 1h", 1) // or the second look may come first
+	s := serve(t, "hostname: mx.gw.example\nlisten: [\"127.0.0.1:0\"]\n"+once+"\ndomains:\n"+exNet)
 	log := s.log.wait(t, "status=verified", 1)
 	if !strings.Contains(log, `msg="domain checked" domain=ex.net tenant=default`) {
 		t.Errorf("log: %s", log)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/postreeve/postreeve/relay/relaytest"
 	"github.com/postreeve/postreeve/verdict"
 	"github.com/postreeve/postreeve/verdict/teststring"
 	"github.com/postreeve/postreeve/verdict/webhook"
@@ -89,7 +88,7 @@ func TestWeights(t *testing.T) {
 		"scanners: [teststring]\nweights: {test.spam: 9}\nscan: {malicious-score: 8}":                       "malicious",
 		"scanners: [{name: teststring, max-size: 10}]":                                                      "unknown",
 		"scanners: [{name: teststring, max-size: {size: 10, class: clean}}]":                                "clean",
-		"scanners: [{name: teststring, breaker: {failures: 1, pause: 1m}, cache: 1m, timeout: 1s}]":         "spam",
+		"scanners: [{name: teststring, breaker: {failures: 1, pause: 1m}, cache: 1m, timeout: 30s}]":        "spam",
 	} {
 		if got, _ := scanWith(t, more, spam); got.Class != want {
 			t.Errorf("%s: %s, want %s: %+v", more, got.Class, want, got.Findings)
@@ -124,9 +123,6 @@ func TestAdapters(t *testing.T) {
 	if err := os.Chmod(judge, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	closed := (&relaytest.Sink{})
-	addr := closed.Start(t)
-	closed.Close()
 	for _, c := range []struct{ scanner, want, name string }{
 		{fmt.Sprintf("{name: webhook, url: %q, key: \"file:%s/key\"}", hook.URL, files), "spam", "webhook"},
 		{fmt.Sprintf("{name: webhook, as: crm, url: %q, key: \"file:%s/key\", cache: 1m}", hook.URL, files), "spam", "crm"},
@@ -134,11 +130,11 @@ func TestAdapters(t *testing.T) {
 		{fmt.Sprintf("{name: webhook, url: %q, key: \"file:%s/wrong\", on-error: clean}", hook.URL, files), "clean", "webhook"},
 		{fmt.Sprintf("{name: exec, path: %s}", judge), "spam", "exec"},
 		{fmt.Sprintf("{name: exec, as: own, path: %s, monitor: true}", judge), "unknown", "own"},
-		{fmt.Sprintf("{name: clamd, address: %q}", addr), "unknown", "clamd"},
-		{fmt.Sprintf("{name: rspamd, url: \"http://%s\", password: \"file:%s/word\"}", addr, files), "unknown", "rspamd"},
-		{fmt.Sprintf("{name: spamd, address: %q}", addr), "unknown", "spamd"},
-		{fmt.Sprintf("{name: icap, url: \"icap://%s/x\"}", addr), "unknown", "icap"},
-		{fmt.Sprintf("{name: milter, address: %q}", addr), "unknown", "milter"},
+		{fmt.Sprintf("{name: clamd, address: %q}", closed), "unknown", "clamd"},
+		{fmt.Sprintf("{name: rspamd, url: \"http://%s\", password: \"file:%s/word\"}", closed, files), "unknown", "rspamd"},
+		{fmt.Sprintf("{name: spamd, address: %q}", closed), "unknown", "spamd"},
+		{fmt.Sprintf("{name: icap, url: \"icap://%s/x\"}", closed), "unknown", "icap"},
+		{fmt.Sprintf("{name: milter, address: %q}", closed), "unknown", "milter"},
 	} {
 		got, res := scanWith(t, "scanners: ["+c.scanner+"]", message("x", teststring.Spam))
 		named := slices.ContainsFunc(got.Findings, func(f struct{ Scanner, Code, Class, Part, Error string }) bool { return f.Scanner == c.name })
@@ -155,7 +151,7 @@ func TestAdapters(t *testing.T) {
 		fmt.Sprintf("{name: exec, path: %s/none}", files),
 		fmt.Sprintf("{name: exec, path: %s/key}", files),
 		fmt.Sprintf("{name: rspamd, url: \"https://x\", tls: {roots: %s/key}}", files),
-		fmt.Sprintf("{name: spamd, address: %q, tls: {cert: %s/key, key: %s/key}}", addr, files, files),
+		fmt.Sprintf("{name: spamd, address: %q, tls: {cert: %s/key, key: %s/key}}", closed, files, files),
 	} {
 		dir := write(t, map[string]string{"c.yaml": configFor("192.0.2.1", "scanners: ["+scanner+"]")})
 		file := filepath.Join(dir, "c.yaml")

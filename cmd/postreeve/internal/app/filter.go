@@ -36,10 +36,36 @@ type filterFlags struct {
 	Domain string `placeholder:"NAME" help:"Of this domain of the configuration."`
 	From   string `placeholder:"TEXT" help:"Sender, or a part of it."`
 	To     string `placeholder:"TEXT" help:"Recipient, or a part of it."`
+	pageFlags
+}
+
+// pageFlags choose the part of a list that is printed.
+type pageFlags struct {
 	Since  string `placeholder:"WHEN" help:"Not older: 2h, 7d, 2026-01-31, or a time as in RFC 3339."`
 	Until  string `placeholder:"WHEN" help:"Older than that."`
 	Limit  int    `default:"100" help:"At most so many, up to 10000."`
 	Before string `placeholder:"ID" help:"Those that come after this one in the list: the next page."`
+}
+
+// span is what --since and --until say, or a word about what is wrong with the flags.
+func (f pageFlags) span() (since, until time.Time, wrong string) {
+	if f.Limit < 1 || f.Limit > 10000 {
+		return since, until, "--limit wants a number from 1 to 10000"
+	}
+	for _, t := range []struct {
+		flag, text string
+		dst        *time.Time
+	}{{"since", f.Since, &since}, {"until", f.Until, &until}} {
+		if t.text == "" {
+			continue
+		}
+		when, ok := parseWhen(t.text, time.Now())
+		if !ok {
+			return since, until, "--" + t.flag + " wants how long ago, as in 2h or 7d, or a day, as in 2026-01-31, or a time, as in 2026-01-31T12:00:00Z"
+		}
+		*t.dst = when
+	}
+	return since, until, ""
 }
 
 // headFlags choose by what only some lists know.
@@ -58,8 +84,9 @@ func (f filterFlags) filter(e *env, h headFlags, action string) (store.Filter, e
 	wrong := func(format string, args ...any) (store.Filter, error) {
 		return out, usage(e, format, args...)
 	}
-	if f.Limit < 1 || f.Limit > 10000 {
-		return wrong("--limit wants a number from 1 to 10000")
+	var bad string
+	if out.Since, out.Until, bad = f.span(); bad != "" {
+		return wrong("%s", bad)
 	}
 	var class verdict.Class
 	if h.Class != "" && class.UnmarshalText([]byte(h.Class)) != nil {
@@ -68,19 +95,6 @@ func (f filterFlags) filter(e *env, h headFlags, action string) (store.Filter, e
 	var act relay.Action
 	if action != "" && act.UnmarshalText([]byte(action)) != nil {
 		return wrong("--action wants deliver, tag, defer, hold or reject")
-	}
-	for _, t := range []struct {
-		flag, text string
-		dst        *time.Time
-	}{{"since", f.Since, &out.Since}, {"until", f.Until, &out.Until}} {
-		if t.text == "" {
-			continue
-		}
-		when, ok := parseWhen(t.text, time.Now())
-		if !ok {
-			return wrong("--%s wants how long ago, as in 2h or 7d, or a day, as in 2026-01-31, or a time, as in 2026-01-31T12:00:00Z", t.flag)
-		}
-		*t.dst = when
 	}
 	return out, nil
 }
@@ -99,7 +113,7 @@ func parseWhen(s string, now time.Time) (time.Time, bool) {
 }
 
 // more says that a list goes on.
-func (f filterFlags) more(e *env, n int, last string) {
+func (f pageFlags) more(e *env, n int, last string) {
 	if n == f.Limit {
 		e.err.printf("There may be more: --before %s\n", show(last))
 	}

@@ -136,6 +136,7 @@ func (g *gateway) server(c *config.Config) *relay.Server {
 	srv.Timeouts.Auth = c.Auth.Timeout
 	if g.keeper != nil {
 		srv.Hold, srv.Queue, srv.Ledger = g.keeper, g.keeper, g.keeper
+		srv.Notify = g.keeper.notifier()
 	}
 	if c.TLS != nil {
 		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: g.live.certificate}

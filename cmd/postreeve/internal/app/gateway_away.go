@@ -140,6 +140,8 @@ func (g *gateway) arrive(ctx context.Context, c *config.Config) error {
 	case err == nil:
 		g.keeper.cur.Store(st)
 		return nil
+	case storeDisk(err) != "":
+		return fmt.Errorf("opening the store: %s: %s", plainStore(err), storeDisk(err))
 	case local || !isAway(err):
 		return fmt.Errorf("opening the store: %s (postreeve check says more)", plainStore(err))
 	}

@@ -15,7 +15,7 @@ func (g *gateway) openStore(ctx context.Context, c *config.Config) error {
 	if !c.Keeps() {
 		return nil
 	}
-	g.keeper = &keeper{}
+	g.keeper = &keeper{tells: c.Store.Bounces != nil}
 	if g.metrics != nil {
 		g.keeper.count = g.metrics.Stored
 	}

@@ -78,10 +78,11 @@ func openAs(ctx context.Context, c *config.Config, log *slog.Logger, existing bo
 
 // adviseStore says what to do about a store that cannot be opened by a command.
 func adviseStore(err error) error {
-	advice := ""
+	advice := storeDisk(err)
 	switch {
 	case err == nil:
 		return nil
+	case advice != "":
 	case errors.Is(err, store.ErrOlder):
 		advice = "start the gateway of this version first, which brings the database up to date; or use the postreeve that runs"
 	case errors.Is(err, store.ErrNewer):
@@ -94,6 +95,17 @@ func adviseStore(err error) error {
 		return err
 	}
 	return fmt.Errorf("%s: %s", plainStore(err), advice)
+}
+
+// storeDisk says what to do about the disk of a store, if it is the disk.
+func storeDisk(err error) string {
+	switch {
+	case errors.Is(err, store.ErrReadOnly):
+		return "find out in the log of the system why, and mount it so that it can be written"
+	case errors.Is(err, store.ErrFull):
+		return "make room"
+	}
+	return ""
 }
 
 // plainStore is an error of the store without the name of the package.
@@ -114,8 +126,8 @@ func openKept(e *env, c *config.Config) (*store.Store, error) {
 		e.err.printf("postreeve: %v\n", errNoStore)
 		return nil, exit(exitUsage)
 	}
-	log, _ := newLogger(e.err, config.Log{Level: slog.LevelWarn})
-	st, err := openExisting(e.ctx, c, log)
+	// Its log is that of a gateway: what matters to a command is in the errors that it gets.
+	st, err := openExisting(e.ctx, c, nil)
 	if errors.Is(err, store.ErrEmpty) {
 		if file := sqliteFile(c); file != "" {
 			return nil, fmt.Errorf("nothing has been kept yet: there is no %s, which postreeve serve makes", file)
@@ -131,6 +143,7 @@ type keeper struct {
 	cur   atomic.Pointer[store.Store]                  // nil: it has not come yet
 	why   error                                        // why it was not there at the start; nil if it was
 	count func(op string, ok bool, took time.Duration) // may be nil
+	tells bool                                         // there is a way for notices to senders
 
 	mu   sync.Mutex
 	away time.Time // until then the ledger is not asked

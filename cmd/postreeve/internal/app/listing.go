@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/relay/store"
@@ -16,7 +18,7 @@ type listing[T any] struct {
 }
 
 // print opens the store and prints what is asked for, as a table or an object a line.
-func (l listing[T]) print(e *env, kept keptFlags, page filterFlags) error {
+func (l listing[T]) print(e *env, kept keptFlags, page pageFlags) error {
 	_, st, err := kept.open(e)
 	if err != nil {
 		return err
@@ -50,6 +52,7 @@ func (l listing[T]) print(e *env, kept keptFlags, page filterFlags) error {
 type single[T any] struct {
 	what string // as in "there is no held message"
 	find func(st *store.Store, ctx context.Context, id string) (T, error)
+	gone func(e *env, st *store.Store, id string) string // what to do where there is none, begun with a colon; may be nil
 	tell func(e *env, c *config.Config, st *store.Store, v T) error
 }
 
@@ -61,6 +64,9 @@ func (s single[T]) show(e *env, kept keptFlags, id string) error {
 	}
 	defer st.Close()
 	v, err := s.find(st, e.ctx, id)
+	if errors.Is(err, store.ErrNotFound) && s.gone != nil {
+		return fmt.Errorf("%w%s", noSuch(err, s.what, id), s.gone(e, st, id))
+	}
 	if err != nil {
 		return noSuch(err, s.what, id)
 	}

@@ -58,7 +58,7 @@ func (c *messageListCmd) Run(e *env) error {
 			return m.ID
 		},
 	}
-	return l.print(e, c.keptFlags, c.filterFlags)
+	return l.print(e, c.keptFlags, c.pageFlags)
 }
 
 // actionOf is what was done at once.

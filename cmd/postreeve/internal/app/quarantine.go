@@ -62,7 +62,7 @@ func (c *quarantineListCmd) Run(e *env) error {
 			return h.ID
 		},
 	}
-	return l.print(e, c.keptFlags, c.filterFlags)
+	return l.print(e, c.keptFlags, c.pageFlags)
 }
 
 func heldTo(h store.Held) []string {
@@ -131,7 +131,7 @@ func (c *quarantineShowCmd) tell(e *env, cfg *config.Config, st *store.Store, h 
 
 // history shows who did what with it.
 func (c *quarantineShowCmd) history(e *env, st *store.Store) {
-	acts, err := st.Audit(e.ctx, c.ID, 20)
+	acts, err := st.Audit(e.ctx, store.ActFilter{Object: c.ID, Limit: 20})
 	if err != nil || len(acts) == 0 {
 		return
 	}

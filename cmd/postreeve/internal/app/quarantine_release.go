@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 
 	"github.com/postreeve/postreeve/cmd/postreeve/internal/config"
 	"github.com/postreeve/postreeve/relay"
@@ -34,7 +36,7 @@ Example:
   postreeve quarantine release -c postreeve.yaml ID
   postreeve quarantine release -c postreeve.yaml --to ann@ex.net ID
 
-Exit codes: 0 delivered to all, 2 the next hop did not take it and it is held as before, 3 nobody knows whether the next hop has it; 1 there is none, or it is released already; 64 wrong usage or configuration.`
+Exit codes, of the recipients asked for: 0 delivered to all, 2 the next hop did not take it and it is held as before, 3 nobody knows whether the next hop has it; 1 nothing was tried, since there is none, it cannot be read, it is released already, or somebody is no recipient; 64 wrong usage or configuration.`
 }
 
 // released is the line of one message.
@@ -62,10 +64,15 @@ func (c *quarantineReleaseCmd) Run(e *env) error {
 		if e.out.tty && len(c.ID) > 1 && !c.JSON {
 			e.err.printf("%d of %d\n", i+1, len(c.ID))
 		}
+		tried, deliver := false, deliverHeld(cfg, routes, log)
 		got, err := st.Release(e.ctx, store.Release{
-			ID: id, Recipients: c.To, Who: operator(c.As), Again: c.Again, Deliver: deliverHeld(cfg, routes, log),
+			ID: id, Recipients: c.To, Who: operator(c.As), Again: c.Again,
+			Deliver: func(ctx context.Context, h store.Held, env verdict.Envelope, body verdict.Source, mark string) ([]relay.Receipt, error) {
+				tried = true
+				return deliver(ctx, h, env, body, mark)
+			},
 		})
-		code = max(code, releaseCode(got, err))
+		code = max(code, c.code(got, tried, err))
 		if errors.Is(err, store.ErrNotFound) {
 			err = noSuch(err, "held message", id)
 		}
@@ -77,15 +84,25 @@ func (c *quarantineReleaseCmd) Run(e *env) error {
 	return finish(e, code)
 }
 
-func releaseCode(got []store.HeldRecipient, err error) int {
+// code is the exit code for one message, of which only the recipients asked for count. tried says whether the next hop
+// was asked.
+func (c *quarantineReleaseCmd) code(got []store.HeldRecipient, tried bool, err error) int {
 	if err == nil {
 		return exitOK
 	}
+	if tried && len(got) == 0 { // what the next hop did is not written down
+		return exitUncertain
+	}
 	code := exitFailed
 	for _, r := range got {
+		if len(c.To) > 0 && !slices.ContainsFunc(c.To, func(a string) bool { return strings.EqualFold(a, r.Address) }) {
+			continue
+		}
 		switch r.State {
 		case store.StateHeld:
-			code = max(code, exitStillHeld)
+			if tried {
+				code = max(code, exitStillHeld)
+			}
 		case store.StateUncertain, store.StateReleasing:
 			code = max(code, exitUncertain)
 		}

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"net/smtp"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -95,6 +96,10 @@ func TestQuarantine(t *testing.T) {
 	if n := len(sink.Messages()); n != 2 || won != 1 {
 		t.Fatalf("%d messages at the next hop, want 2; exit codes %v", n, codes)
 	}
+	// Who has it, or is nobody, is none of those who have not got it.
+	s.kept(t, 1, "quarantine", "release", "--to", "C@ex.net", first)
+	s.kept(t, 1, "quarantine", "release", "--to", "nobody@ex.net", first)
+	s.kept(t, 1, "quarantine", "release", "--to", "a@ex.net", "--to", "nobody@ex.net", first)
 	if got := s.kept(t, 0, "quarantine", "list").out; !strings.Contains(got, "partly released") {
 		t.Errorf("list: %s", got)
 	}
@@ -128,17 +133,36 @@ func TestQuarantine(t *testing.T) {
 func TestReleaseAway(t *testing.T) {
 	t.Parallel()
 	sink := &relaytest.Sink{Faults: []relaytest.Fault{{At: relaytest.AtDot, Reply: "451 4.2.0 later", Times: 1}}}
-	s := serve(t, configFor(sink.Start(t), "state: "+filepath.Join(t.TempDir(), "state")))
-	if err := smtp.SendMail(s.addr(0), nil, "b@example.org", []string{"a@ex.net"}, []byte(message("x", teststring.Malicious))); err != nil {
-		t.Fatal(err)
+	state := filepath.Join(t.TempDir(), "state")
+	s := serve(t, configFor(sink.Start(t), "state: "+state))
+	hold := func() string {
+		t.Helper()
+		if err := smtp.SendMail(s.addr(0), nil, "b@example.org", []string{"a@ex.net"}, []byte(message("x", teststring.Malicious))); err != nil {
+			t.Fatal(err)
+		}
+		return lines[heldRow](t, s.kept(t, 0, "quarantine", "list", "--json").out)[0].ID
 	}
-	id := lines[heldRow](t, s.kept(t, 0, "quarantine", "list", "--json").out)[0].ID
+	id := hold()
 	if got := s.kept(t, 2, "quarantine", "release", id); !strings.Contains(got.out, "held") || !strings.Contains(got.err, "451 4.2.0 later") {
 		t.Errorf("release: %+v", got)
 	}
 	s.kept(t, 0, "quarantine", "release", id)
 	if n := len(sink.Messages()); n != 1 {
 		t.Errorf("%d messages at the next hop", n)
+	}
+	// Bytes that cannot be read are nothing that a next hop has not taken.
+	id = hold()
+	err := filepath.WalkDir(filepath.Join(state, "bodies"), func(path string, e os.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() || e.Name() == "postreeve-store" {
+			return err
+		}
+		return os.Truncate(path, 10)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.kept(t, 1, "quarantine", "release", id); !strings.Contains(got.out, "held") {
+		t.Errorf("release: %+v", got)
 	}
 	s.end(t)
 }

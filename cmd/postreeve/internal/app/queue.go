@@ -1,6 +1,8 @@
 package app
 
 import (
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -55,7 +57,24 @@ func (c *queueListCmd) Run(e *env) error {
 			return q.ID
 		},
 	}
-	return l.print(e, c.keptFlags, c.filterFlags)
+	return l.print(e, c.keptFlags, c.pageFlags)
+}
+
+// leftQueue says where to look for a message that is in the queue no more, or never was: it goes when it has been
+// delivered, given up or dropped.
+func leftQueue(e *env, st *store.Store, id string) string {
+	if _, err := st.Message(e.ctx, id); err != nil {
+		return ""
+	}
+	return ": postreeve message explain " + id + " says what became of it"
+}
+
+// notQueued is noSuch for one of several queued messages.
+func notQueued(e *env, st *store.Store, err error, id string) error {
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return fmt.Errorf("%w%s", noSuch(err, "queued message", ""), leftQueue(e, st, id))
 }
 
 // nextTry is when a message is tried again.
@@ -85,7 +104,7 @@ Exit codes: 0, 1 there is none, or it cannot be read, 64 wrong usage or configur
 
 // Run shows.
 func (c *queueShowCmd) Run(e *env) error {
-	return single[store.Queued]{what: "queued message", find: (*store.Store).QueuedMessage, tell: c.tell}.show(e, c.keptFlags, c.ID)
+	return single[store.Queued]{what: "queued message", find: (*store.Store).QueuedMessage, gone: leftQueue, tell: c.tell}.show(e, c.keptFlags, c.ID)
 }
 
 func (c *queueShowCmd) tell(e *env, _ *config.Config, _ *store.Store, q store.Queued) error {
@@ -97,6 +116,9 @@ func (c *queueShowCmd) tell(e *env, _ *config.Config, _ *store.Store, q store.Qu
 	t := &table{}
 	t.row("queued", moment(q.At)+", given up "+moment(q.Expires))
 	t.row("domain", q.Domain)
+	if q.About != "" {
+		t.row("notice about", q.About)
+	}
 	t.row("from", bracket(q.MailFrom))
 	t.row("size", byteCount(q.Size))
 	t.row("tried", plural(q.Attempts, "time")+", next "+nextTry(q))
@@ -121,7 +143,7 @@ type queueRetryCmd struct {
 }
 
 func (queueRetryCmd) Help() string {
-	return `Makes messages due now, also those that are "aside" and those of a next hop that is being left alone. A running gateway delivers them within seconds; without one they wait for it.
+	return `Makes messages due now, also those that are "aside" and those of a next hop that is being left alone, which is tried once then. A running gateway delivers them within seconds, or leaves the hop alone again if it is still away; without one they wait for it.
 
 Example:
   postreeve queue retry -c postreeve.yaml ID
@@ -143,7 +165,7 @@ func (c *queueRetryCmd) Run(e *env) error {
 	if !c.All {
 		return each(e, c.ID, c.JSON, "is due now", func(id string) error {
 			_, err := st.RetryQueued(e.ctx, operator(c.As), id)
-			return noSuch(err, "queued message", "")
+			return notQueued(e, st, err, id)
 		})
 	}
 	n, err := st.RetryQueued(e.ctx, operator(c.As))
@@ -181,6 +203,6 @@ func (c *queueDropCmd) Run(e *env) error {
 	}
 	defer st.Close()
 	return each(e, c.ID, c.JSON, "dropped", func(id string) error {
-		return noSuch(st.DropQueued(e.ctx, id, operator(c.As)), "queued message", "")
+		return notQueued(e, st, st.DropQueued(e.ctx, id, operator(c.As)), id)
 	})
 }

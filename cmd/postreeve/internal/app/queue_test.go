@@ -81,10 +81,42 @@ func TestContinuity(t *testing.T) {
 	if got := s.kept(t, 0, "queue", "show", id).out; !strings.Contains(got, "<a@never.example> waiting") {
 		t.Errorf("show: %s", got)
 	}
-	eventually(t, "the drop", func() bool { return run(t, "", "queue", "drop", "-c", s.file, "--as", "bob", id).code == 0 })
-	s.kept(t, 1, "queue", "drop", id)
-	s.kept(t, 1, "queue", "retry", id)
-	s.kept(t, 1, "queue", "show", id)
+	const bob = "bob\x1b\u202e"
+	eventually(t, "the drop", func() bool { return run(t, "", "queue", "drop", "-c", s.file, "--as", bob, id).code == 0 })
+	for _, what := range []string{"drop", "retry", "show"} {
+		if got := s.kept(t, 1, "queue", what, id).err; !strings.Contains(got, "there is no queued message") || !strings.Contains(got, "postreeve message explain "+id+" says what became of it") {
+			t.Errorf("%s of what was dropped: %s", what, got)
+		}
+		if got := s.kept(t, 1, "queue", what, "none").err; !strings.Contains(got, "there is no queued message") || strings.Contains(got, "explain") {
+			t.Errorf("%s of what never was: %s", what, got)
+		}
+	}
+	type act struct{ At, Who, What, Object string }
+	acts := lines[act](t, s.kept(t, 0, "audit", "list", "--json", "--since", "1h").out)
+	if len(acts) != 2 || acts[0].Who != bob || acts[0].What != "queue.drop" || acts[0].Object != id || acts[1].What != "queue.retry" || acts[1].Object != "all" {
+		t.Errorf("the audit trail: %+v", acts)
+	}
+	for _, c := range []struct {
+		n    int
+		args []string
+	}{
+		{1, []string{"--object", id}}, {1, []string{"--object", "all"}}, {1, []string{"--who", "BO"}}, {0, []string{"--who", "ann"}}, {2, []string{"--what", "queue"}},
+		{0, []string{"--until", "1h"}}, {1, []string{"--limit", "1"}},
+	} {
+		if got := lines[act](t, s.kept(t, 0, append([]string{"audit", "list", "--json"}, c.args...)...).out); len(got) != c.n {
+			t.Errorf("%q: %d lines, want %d", c.args, len(got), c.n)
+		}
+	}
+	first := s.kept(t, 0, "audit", "list", "--limit", "1")
+	_, before, _ := strings.Cut(strings.TrimSpace(first.err), "--before ")
+	if !strings.Contains(first.out, `bob\x1b\u202e  queue.drop  `+id) {
+		t.Errorf("the first page: %+v", first)
+	}
+	if next := s.kept(t, 0, "audit", "list", "--before", before); !strings.Contains(next.out, "queue.retry  all") || strings.Contains(next.out, "queue.drop") {
+		t.Errorf("the page after %q: %+v", before, next)
+	}
+	s.kept(t, 64, "audit", "list", "--since", "soon")
+	s.kept(t, 64, "audit", "list", "--limit", "0")
 	if why = s.kept(t, 0, "message", "show", id).out; !strings.Contains(why, "dropped") || !strings.Contains(why, "by bob") {
 		t.Errorf("show: %s", why)
 	}

@@ -70,7 +70,7 @@ func (s *served) end(t testing.TB) {
 		if code != 0 {
 			t.Errorf("exit %d: %s", code, s.log)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("it did not end: %s", s.log)
 	}
 }
@@ -157,7 +157,7 @@ func greeting(t testing.TB, addr string) (net.Conn, string) {
 // say sends a line and returns the first line of the answer.
 func say(t testing.TB, c net.Conn, line string) string {
 	t.Helper()
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	if line != "" {
 		if _, err := c.Write([]byte(line + "\r\n")); err != nil {
 			t.Fatalf("%s: %v", line, err)
@@ -252,9 +252,20 @@ func TestServeDrains(t *testing.T) {
 	if len(sink.Messages()) != 1 {
 		t.Error("the message did not arrive")
 	}
-	if _, err := net.Dial("tcp", s.addr(0)); err == nil {
-		t.Error("the port is still open")
-	}
+	refused(t, s.addr(0))
+}
+
+// refused waits until nobody listens at an address. Whoever should have left it never does if he has not, and another
+// test that was given its port meanwhile ends.
+func refused(t testing.TB, addr string) {
+	t.Helper()
+	eventually(t, "the end of what listens at "+addr, func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
 }
 
 func TestServeCannot(t *testing.T) {
@@ -305,7 +316,7 @@ func TestServeProcess(t *testing.T) {
 	}
 	defer cmd.Process.Kill()
 	notified := func() string {
-		socket.SetDeadline(time.Now().Add(20 * time.Second))
+		socket.SetDeadline(time.Now().Add(time.Minute))
 		buf := make([]byte, 100)
 		n, err := socket.Read(buf)
 		if err != nil {

@@ -28,7 +28,7 @@ type Store struct {
 	QueuedBytes int64
 	MinFree     int64 // that stay free on the disks of this node; negative: none
 
-	Bounces *Bounces // nil: nobody is told
+	Bounces *Bounces // nil: only senders in domains of ours are told
 }
 
 // Database is a PostgreSQL. Its password never stands in the file.

@@ -62,7 +62,7 @@ func New(version string) *Metrics {
 			Name: "postreeve_scanner_seconds", Help: "Time that a scanner took for a message.", Buckets: seconds,
 		}, []string{"scanner"}),
 		reloads: counters("reloads_total", "Configurations that were read while running, by result: ok, failed.", "result"),
-		stored:  counters("store_writes_total", "Messages that were to be kept, by what for (hold, queue, ledger) and result: ok, failed.", "op", "result"),
+		stored:  counters("store_writes_total", "Messages that were to be kept, by what for (hold, queue, ledger, notice) and result: ok, failed.", "op", "result"),
 		storing: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "postreeve_store_seconds", Help: "Time until a message was durable.", Buckets: seconds,
 		}, []string{"op"}),
