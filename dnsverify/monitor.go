@@ -249,7 +249,7 @@ func (m *Monitor) log(ctx context.Context, before, after Entry, r *Result, err e
 	}
 	m.Logger.Log(ctx, level, "domain checked", "domain", after.Domain, "tenant", after.Tenant, "status", string(r.Status),
 		"code", string(after.Code), "state", string(after.State), "before", string(before.State), "next", after.Next,
-		"took", r.Took, "err", err)
+		"took", r.Took, "error", err)
 }
 
 // Run checks what is due until ctx ends, and returns the error of ctx. Errors of single claims are logged.
@@ -273,7 +273,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 func (m *Monitor) Sweep(ctx context.Context) time.Time {
 	all, err := m.Store.List(ctx)
 	if err != nil && m.Logger != nil && ctx.Err() == nil { // one that cannot be read keeps none of the others from being checked
-		m.Logger.ErrorContext(ctx, "domains cannot be listed", "err", err)
+		m.Logger.ErrorContext(ctx, "domains cannot be listed", "error", err)
 	}
 	now := time.Now()
 	next := now.Add(time.Minute)
@@ -315,7 +315,7 @@ func (m *Monitor) checkDue(ctx context.Context, k Key) Entry {
 	}
 	m.mu.Unlock()
 	if err != nil && ctx.Err() == nil && m.Logger != nil {
-		m.Logger.ErrorContext(ctx, "domain cannot be checked", "domain", k.Domain, "tenant", k.Tenant, "err", err)
+		m.Logger.ErrorContext(ctx, "domain cannot be checked", "domain", k.Domain, "tenant", k.Tenant, "error", err)
 	}
 	return e
 }

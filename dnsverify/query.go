@@ -184,7 +184,7 @@ func (c *Client) ask(ctx context.Context, server netip.AddrPort, name string, qt
 	}
 	if c.Logger != nil {
 		c.Logger.DebugContext(ctx, "dns question", "server", server.String(), "name", show(name, 80),
-			"type", dns.TypeToString[qtype], "took", time.Since(start), "err", err)
+			"type", dns.TypeToString[qtype], "took", time.Since(start), "error", err)
 	}
 	return r, err
 }

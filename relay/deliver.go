@@ -67,7 +67,7 @@ func (s *Server) deliver(ctx context.Context, conn connection, tx *transaction, 
 		return
 	}
 	if tx.domain.Mode == StoreAndForward && s.Queue != nil {
-		if err := s.enqueue(ctx, tx.domain, m, body); err != nil {
+		if err := s.enqueue(ctx, tx.domain, m, body, ""); err != nil {
 			o.Reply = &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 0}, Text: "cannot store the message now, try again later (" + m.ID + ")", Err: fmt.Errorf("queue: %w", err)}
 			return
 		}
@@ -88,18 +88,22 @@ func (s *Server) deliver(ctx context.Context, conn connection, tx *transaction, 
 	if tx.domain.Mode != Continuity || s.Queue == nil || !allTemporary(receipts, err) {
 		return
 	}
-	if qerr := s.enqueue(ctx, tx.domain, m, body); qerr != nil {
+	why := o.Hop
+	if err != nil {
+		why = clean(err.Error(), 200)
+	}
+	if qerr := s.enqueue(ctx, tx.domain, m, body, why); qerr != nil {
 		o.Reply.Err = errors.Join(o.Reply.Err, fmt.Errorf("queue: %w", qerr))
 		return
 	}
 	o.Queued, o.Reply = true, &Reply{Code: 250, Enhanced: EnhancedCode{2, 0, 0}, Text: "queued as " + m.ID, Err: o.Reply.Err}
 }
 
-func (s *Server) enqueue(ctx context.Context, d *Domain, m *verdict.Message, body verdict.Source) error {
+func (s *Server) enqueue(ctx context.Context, d *Domain, m *verdict.Message, body verdict.Source, why string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.store())
 	defer cancel()
 	_, err := shield(s, "queue", func() (struct{}, error) {
-		return struct{}{}, s.Queue.Enqueue(ctx, d, m, m.Envelope, body)
+		return struct{}{}, s.Queue.Enqueue(ctx, d, m, m.Envelope, body, why)
 	})
 	return err
 }

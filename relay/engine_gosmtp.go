@@ -307,7 +307,7 @@ var errNoBDAT = &Reply{Code: 451, Enhanced: EnhancedCode{4, 3, 5}, Text: "BDAT c
 
 func (g *guarded) Data(r io.Reader) error {
 	if _, bdat := r.(*io.PipeReader); bdat && (g.conn == nil || g.tls) {
-		g.srv.log().Error("message not received", "err", errNoBDAT.Err)
+		g.srv.log().Error("message not received", "error", errNoBDAT.Err)
 		return wire(errNoBDAT)
 	}
 	gr := &guardReader{

@@ -89,19 +89,19 @@ func TestEnvelopeScanner(t *testing.T) {
 
 // queue is a Queue in memory.
 type queue struct {
-	err  error
-	to   []string
-	body string
+	err       error
+	to        []string
+	body, why string
 }
 
-func (q *queue) Enqueue(_ context.Context, _ *relay.Domain, _ *verdict.Message, e verdict.Envelope, body verdict.Source) error {
+func (q *queue) Enqueue(_ context.Context, _ *relay.Domain, _ *verdict.Message, e verdict.Envelope, body verdict.Source, why string) error {
 	r, err := body.Open()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	b, err := io.ReadAll(r)
-	q.to, q.body = e.Addresses(), string(b)
+	q.to, q.body, q.why = e.Addresses(), string(b), why
 	return errors.Join(err, q.err)
 }
 
@@ -115,14 +115,16 @@ func TestContinuity(t *testing.T) {
 		queue  *queue
 		want   string
 		queued bool
+		why    string
 	}{
-		{"hop away", relaytest.Fault{At: relaytest.AtConnect, Drop: true}, relay.Continuity, &queue{}, "250 2.0.0 queued", true},
-		{"hop defers", relaytest.Fault{At: relaytest.AtDot, Reply: "451 4.3.0 later"}, relay.Continuity, &queue{}, "250 2.0.0 queued", true},
-		{"hop refuses", relaytest.Fault{At: relaytest.AtDot, Reply: "554 5.6.0 no"}, relay.Continuity, &queue{}, "554", false},
-		{"one of two is refused", relaytest.Fault{At: relaytest.AtRcpt, Match: "<c@ex.net>", Reply: "550 5.1.1 no"}, relay.Continuity, &queue{}, "451 4.5.3", false},
-		{"queue full", relaytest.Fault{At: relaytest.AtConnect, Drop: true}, relay.Continuity, &queue{err: errors.New("disk full")}, "451", true},
-		{"no queue", relaytest.Fault{At: relaytest.AtConnect, Drop: true}, relay.Continuity, nil, "451", false},
-		{"synchronous", relaytest.Fault{At: relaytest.AtConnect, Drop: true}, relay.Synchronous, &queue{}, "451", false},
+		{"hop away", relaytest.Fault{At: relaytest.AtConnect, Drop: true}, relay.Continuity, &queue{}, "250 2.0.0 queued", true, "greeting"},
+		{"hop defers", relaytest.Fault{At: relaytest.AtDot, Reply: "451 4.3.0 later"}, relay.Continuity, &queue{}, "250 2.0.0 queued", true, "451 4.3.0 later"},
+		{"nobody was asked", relaytest.Fault{}, relay.StoreAndForward, &queue{}, "250 2.0.0 queued", true, ""},
+		{"hop refuses", relaytest.Fault{At: relaytest.AtDot, Reply: "554 5.6.0 no"}, relay.Continuity, &queue{}, "554", false, ""},
+		{"one of two is refused", relaytest.Fault{At: relaytest.AtRcpt, Match: "<c@ex.net>", Reply: "550 5.1.1 no"}, relay.Continuity, &queue{}, "451 4.5.3", false, ""},
+		{"queue full", relaytest.Fault{At: relaytest.AtConnect, Drop: true}, relay.Continuity, &queue{err: errors.New("disk full")}, "451", true, "greeting"},
+		{"no queue", relaytest.Fault{At: relaytest.AtConnect, Drop: true}, relay.Continuity, nil, "451", false, ""},
+		{"synchronous", relaytest.Fault{At: relaytest.AtConnect, Drop: true}, relay.Synchronous, &queue{}, "451", false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -142,6 +144,9 @@ func TestContinuity(t *testing.T) {
 			}
 			if tt.queued && (!cmp.Equal(tt.queue.to, []string{"b@ex.net", "c@ex.net"}) || !strings.HasSuffix(tt.queue.body, message("hello")) || !strings.Contains(tt.queue.body, "X-Postreeve-Verdict: CLEAN")) {
 				t.Errorf("queued for %v:\n%s", tt.queue.to, tt.queue.body)
+			}
+			if !strings.Contains(tt.queue.why, tt.why) || tt.why == "" && tt.queue.why != "" {
+				t.Errorf("queued since %q, want %q", tt.queue.why, tt.why)
 			}
 		})
 	}

@@ -49,7 +49,7 @@ func (g *gatedConn) open() {
 		if contains(s.Proxies, addrOf(g.Conn)) {
 			c, err := proxyproto.Accept(g.Conn, s.Timeouts.proxy())
 			if err != nil {
-				s.log().WarnContext(g.ctx, "connection from a balancer closed", "err", err)
+				s.log().WarnContext(g.ctx, "connection from a balancer closed", "error", err)
 				g.refuse(&Reply{Code: 421, Enhanced: EnhancedCode{4, 3, 5}, Text: "a PROXY header was expected"})
 				return
 			}

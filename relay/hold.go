@@ -58,7 +58,8 @@ type Ledger interface {
 // Enqueue returns only after the message is durable, exactly as body has it, for all recipients of the
 // envelope. In Continuity mode it is called when the hop has neither taken nor refused any of them, as far as is
 // known: see ErrUncertain. It must stop when ctx ends. Message and body are valid until Enqueue returns. An error
-// defers the message.
+// defers the message. why is what the hop has just said, or why it could not be asked, for those who look after the
+// queue; it is empty where nobody has tried yet.
 type Queue interface {
-	Enqueue(ctx context.Context, domain *Domain, m *verdict.Message, e verdict.Envelope, body verdict.Source) error
+	Enqueue(ctx context.Context, domain *Domain, m *verdict.Message, e verdict.Envelope, body verdict.Source, why string) error
 }

@@ -86,7 +86,7 @@ func (deaf) Hold(ctx context.Context, _ *relay.Domain, _ *verdict.Message, _ *ve
 	return "", ctx.Err()
 }
 
-func (deaf) Enqueue(ctx context.Context, _ *relay.Domain, _ *verdict.Message, _ verdict.Envelope, _ verdict.Source) error {
+func (deaf) Enqueue(ctx context.Context, _ *relay.Domain, _ *verdict.Message, _ verdict.Envelope, _ verdict.Source, _ string) error {
 	<-ctx.Done()
 	return ctx.Err()
 }

@@ -48,7 +48,7 @@ func (s *session) logRefused(to string, r *Reply) {
 	}
 	if r.Err != nil {
 		level = slog.LevelWarn
-		attrs = append(attrs, slog.Any("err", r.Err))
+		attrs = append(attrs, slog.Any("error", r.Err))
 	}
 	log := s.srv.log()
 	log.LogAttrs(s.ctx, level, "recipient refused", attrs...)
@@ -58,7 +58,7 @@ func (s *session) logRefused(to string, r *Reply) {
 // logRefused says that a message was not received to its end, or not as a message.
 func (s *Server) logRefused(ctx context.Context, tx *transaction, conn connection, err error) {
 	s.log().LogAttrs(ctx, slog.LevelInfo, "message not received", slog.String("id", tx.id),
-		slog.String("domain", tx.domain.Name), slog.Any("peer", conn.addr()), slog.Any("err", err))
+		slog.String("domain", tx.domain.Name), slog.Any("peer", conn.addr()), slog.Any("error", err))
 	s.logEnvelope(ctx, conn, tx.id, tx.envelope, "")
 }
 
@@ -115,7 +115,7 @@ func (s *Server) logDone(ctx context.Context, conn connection, m *verdict.Messag
 		}
 	}
 	if o.Reply.Err != nil {
-		attrs = append(attrs, slog.Any("err", o.Reply.Err))
+		attrs = append(attrs, slog.Any("error", o.Reply.Err))
 	}
 	log.LogAttrs(ctx, level, "message", attrs...)
 	s.logEnvelope(ctx, conn, o.ID, m.Envelope, m.Header().Get("Message-ID"))

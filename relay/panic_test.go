@@ -23,7 +23,7 @@ func (panicking) Hold(context.Context, *relay.Domain, *verdict.Message, *verdict
 	panic("hold")
 }
 
-func (panicking) Enqueue(context.Context, *relay.Domain, *verdict.Message, verdict.Envelope, verdict.Source) error {
+func (panicking) Enqueue(context.Context, *relay.Domain, *verdict.Message, verdict.Envelope, verdict.Source, string) error {
 	panic("queue")
 }
 

@@ -90,7 +90,7 @@ func (d *search) next() (*hopConn, error) {
 // fatal ends the search.
 func (d *search) fatal(r *Reply) error {
 	if errors.Is(r.Err, errSelf) {
-		d.s.log().Error("next hop is ourselves: mail would loop, look at Hosts, MX and Hostname", "err", r.Err)
+		d.s.log().Error("next hop is ourselves: mail would loop, look at Hosts, MX and Hostname", "error", r.Err)
 	}
 	return r
 }
@@ -155,7 +155,7 @@ func (d *search) judge(at candidate, err error) {
 		}
 	default:
 		if pause := s.health.bad(at.addr); pause > 0 {
-			s.log().Warn("next hop fails again and again, leaving it alone", "hop", at.String(), "err", err, "for", pause)
+			s.log().Warn("next hop fails again and again, leaving it alone", "hop", at.String(), "error", err, "for", pause)
 		}
 	}
 }

@@ -103,7 +103,7 @@ func (s *SMTP) connect(ctx context.Context, at candidate, timeout time.Duration)
 	if !opportunistic || ctx.Err() != nil || errors.Is(err, errSelf) {
 		return nil, tlsFailure(err)
 	}
-	s.log().Warn("TLS with next hop failed, going on without", "hop", at.String(), "err", err, "for", plainLife)
+	s.log().Warn("TLS with next hop failed, going on without", "hop", at.String(), "error", err, "for", plainLife)
 	s.health.setPlain(at.addr, plainLife)
 	return s.greeted(ctx, at, timeout)
 }

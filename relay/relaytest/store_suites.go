@@ -190,7 +190,7 @@ func TestQueue(t *testing.T, open func(t *testing.T, hop relay.NextHop) (q relay
 			id := strings.ReplaceAll(name, " ", "-")
 			// What is queued is not the message, but what the hop is to get, and for whom.
 			m := suiteMessage(id, "Subject: the message\r\n\r\n", id+"@ex.net", "other@ex.net")
-			if err := q.Enqueue(t.Context(), d, m, m.Envelope, verdict.Bytes(mail)); err != nil {
+			if err := q.Enqueue(t.Context(), d, m, m.Envelope, verdict.Bytes(mail), ""); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			kept[id] = m
@@ -233,7 +233,7 @@ func TestQueue(t *testing.T, open func(t *testing.T, hop relay.NextHop) (q relay
 		})
 		q, drain := open(t, hop)
 		m := suiteMessage("id", odd["plain"], "b@ex.net", "c@ex.net", "d@ex.net")
-		if err := q.Enqueue(t.Context(), &relay.Domain{Name: "ex.net", Next: hop, Mode: relay.StoreAndForward}, m, m.Envelope, m); err != nil {
+		if err := q.Enqueue(t.Context(), &relay.Domain{Name: "ex.net", Next: hop, Mode: relay.StoreAndForward}, m, m.Envelope, m, ""); err != nil {
 			t.Fatal(err)
 		}
 		if err := drain(t.Context()); err != nil {
@@ -252,7 +252,7 @@ func TestQueue(t *testing.T, open func(t *testing.T, hop relay.NextHop) (q relay
 		})
 		q, drain := open(t, hop)
 		m := suiteMessage("id", "", "b@ex.net")
-		if err := q.Enqueue(t.Context(), &relay.Domain{Name: "ex.net", Next: hop, Mode: relay.StoreAndForward}, m, m.Envelope, brokenSource{}); err == nil {
+		if err := q.Enqueue(t.Context(), &relay.Domain{Name: "ex.net", Next: hop, Mode: relay.StoreAndForward}, m, m.Envelope, brokenSource{}, ""); err == nil {
 			t.Error("a message that cannot be read is queued")
 		}
 		if err := drain(t.Context()); err != nil {

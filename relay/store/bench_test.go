@@ -56,7 +56,7 @@ func benchEnqueue(b *testing.B, c store.Config, delivers bool) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			m := message(fmt.Sprintf("q%d", n.Add(1)), "r@ex.net")
-			if err := s.Enqueue(ctx, d, m, m.Envelope, body); err != nil {
+			if err := s.Enqueue(ctx, d, m, m.Envelope, body, ""); err != nil {
 				b.Error(err)
 			}
 		}

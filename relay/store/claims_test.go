@@ -94,7 +94,7 @@ func TestStaleNode(t *testing.T) {
 	const most = 60
 	for i := range most {
 		m := message(fmt.Sprintf("q%d", i), fmt.Sprintf("r%d@ex.net", i))
-		err := errors.Join(a.RecordMessage(t.Context(), d, m, relay.Outcome{ID: m.ID}), a.Enqueue(t.Context(), d, m, m.Envelope, m))
+		err := errors.Join(a.RecordMessage(t.Context(), d, m, relay.Outcome{ID: m.ID}), a.Enqueue(t.Context(), d, m, m.Envelope, m, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func TestClaimedAgain(t *testing.T) {
 	run(t, a, store.RunConfig{Directory: relay.Static{"ex.net": d}})
 	put := func(id string, to ...string) {
 		m := message(id, to...)
-		if err := errors.Join(a.RecordMessage(t.Context(), d, m, relay.Outcome{ID: m.ID}), a.Enqueue(t.Context(), d, m, m.Envelope, m)); err != nil {
+		if err := errors.Join(a.RecordMessage(t.Context(), d, m, relay.Outcome{ID: m.ID}), a.Enqueue(t.Context(), d, m, m.Envelope, m, "")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -207,7 +207,7 @@ func TestDroppedWhileCutOff(t *testing.T) {
 	const most = 30
 	for i := range most {
 		m := message(fmt.Sprintf("q%d", i), fmt.Sprintf("r%d@ex.net", i))
-		if err := a.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+		if err := a.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -219,7 +219,7 @@ func TestDroppedWhileCutOff(t *testing.T) {
 	cut.Store(false)
 	close(g.gate)
 	m := message("after", "after@ex.net")
-	if err := a.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+	if err := a.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "delivery of what came later", func() bool { return g.count("after@ex.net") == 1 })
@@ -236,7 +236,7 @@ func TestDoubtAfterKill(t *testing.T) {
 		d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 		for _, id := range []string{"claimed", "free"} {
 			m := message(id, id+"@ex.net")
-			if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: id}), s.Enqueue(t.Context(), d, m, m.Envelope, m)); err != nil {
+			if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: id}), s.Enqueue(t.Context(), d, m, m.Envelope, m, "")); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -272,7 +272,7 @@ func TestSetAsideByOthers(t *testing.T) {
 		s := open(t, c.Quick())
 		d := &relay.Domain{Name: "ex.net", Next: &hop{}, Mode: relay.StoreAndForward}
 		m := message("m1", "b@ex.net")
-		if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+		if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 			t.Fatal(err)
 		}
 		var tried atomic.Int64
@@ -319,7 +319,7 @@ func TestRenewAmongLocked(t *testing.T) {
 	t.Cleanup(sync.OnceFunc(func() { close(until) }))
 	for _, id := range []string{"q0", "q1"} {
 		m := message(id, id+"@ex.net")
-		if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+		if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -189,7 +189,7 @@ func TestBodyWithoutRow(t *testing.T) {
 			},
 			"queue": func(id string) error {
 				m := message(id, "b@ex.net")
-				return s.Enqueue(t.Context(), d, m, m.Envelope, m)
+				return s.Enqueue(t.Context(), d, m, m.Envelope, m, "")
 			},
 		}
 		want := 0

@@ -42,7 +42,7 @@ func TestCounts(t *testing.T) {
 		start := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
 		for i := range 6 {
 			m := message(fmt.Sprintf("q%d", i), "b@ex.net")
-			if err := s.Enqueue(ctx, &relay.Domain{Name: fmt.Sprintf("d%d.example", i%3)}, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(ctx, &relay.Domain{Name: fmt.Sprintf("d%d.example", i%3)}, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 			if err := s.Exec(ctx, "UPDATE queued SET at = ? WHERE id = ?", start.Add(time.Duration(i)*time.Minute).UnixMilli(), m.ID); err != nil {

@@ -48,7 +48,7 @@ func victim() {
 					if _, err := s.Hold(ctx, d, m, nil); err == nil {
 						fmt.Println("held", m.ID)
 					}
-				} else if err := s.Enqueue(ctx, d, m, m.Envelope, m); err == nil {
+				} else if err := s.Enqueue(ctx, d, m, m.Envelope, m, ""); err == nil {
 					fmt.Println("queued", m.ID)
 				}
 			}

@@ -55,7 +55,7 @@ var actions = []struct {
 	}},
 	{"queue", func(ctx context.Context, s *store.Store) error {
 		m := message("m1", "b@ex.net", "c@ex.net")
-		return s.Enqueue(ctx, &relay.Domain{Name: "ex.net"}, m, m.Envelope, m)
+		return s.Enqueue(ctx, &relay.Domain{Name: "ex.net"}, m, m.Envelope, m, "")
 	}, func(ctx context.Context, s *store.Store) (bool, error) {
 		q, err := s.QueuedMessage(ctx, "m1")
 		if errors.Is(err, store.ErrNotFound) {
@@ -145,7 +145,7 @@ func TestDamagedBodies(t *testing.T) {
 	}
 	for name, do := range damage {
 		m := message(name, name+"@ex.net")
-		if err := s.Enqueue(ctx, d, m, m.Envelope, m); err != nil {
+		if err := s.Enqueue(ctx, d, m, m.Envelope, m, ""); err != nil {
 			t.Fatal(err)
 		}
 		paths, err := filepath.Glob(filepath.Join(dir, "bodies", "*", "*", "*"))
@@ -161,7 +161,7 @@ func TestDamagedBodies(t *testing.T) {
 		}
 	}
 	m := message("good", "good@ex.net")
-	if err := s.Enqueue(ctx, d, m, m.Envelope, m); err != nil {
+	if err := s.Enqueue(ctx, d, m, m.Envelope, m, ""); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)

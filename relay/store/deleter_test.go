@@ -47,7 +47,7 @@ func TestDeletionHangs(t *testing.T) {
 		const most = 100
 		for i := range most {
 			m := message(fmt.Sprintf("q%d", i), fmt.Sprintf("r%d@ex.net", i))
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -204,7 +204,7 @@ func TestDigestOnTheWay(t *testing.T) {
 		}
 	}
 	first := message("m0", "first@plain.example")
-	if err := s.Enqueue(ctx, domains["plain.example"], first, first.Envelope, first); err != nil {
+	if err := s.Enqueue(ctx, domains["plain.example"], first, first.Envelope, first, ""); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "store that runs", func() bool { mail, _ := w.got("first@plain.example"); return mail != "" })

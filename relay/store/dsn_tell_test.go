@@ -97,7 +97,7 @@ func TestRelayed(t *testing.T) {
 			if !c.forged {
 				vouchedFor(m)
 			}
-			if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: "m1"}), s.Enqueue(t.Context(), d, m, m.Envelope, m)); err != nil {
+			if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: "m1"}), s.Enqueue(t.Context(), d, m, m.Envelope, m, "")); err != nil {
 				t.Fatal(err)
 			}
 			run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}, Bounces: w})
@@ -130,7 +130,7 @@ func TestRelayedByAttempt(t *testing.T) {
 		for i := range m.Envelope.To {
 			m.Envelope.To[i].Notify = []string{"SUCCESS", "FAILURE"}
 		}
-		if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: "m1"}), s.Enqueue(t.Context(), d, m, m.Envelope, m)); err != nil {
+		if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: "m1"}), s.Enqueue(t.Context(), d, m, m.Envelope, m, "")); err != nil {
 			t.Fatal(err)
 		}
 		run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}, Bounces: w})
@@ -213,7 +213,7 @@ func TestNoticeIsTraced(t *testing.T) {
 			w := &way{says: func(verdict.Envelope) *relay.Reply { return reply }}
 			d := &relay.Domain{Name: "ex.net", Next: gone, Mode: relay.StoreAndForward}
 			m := message("m1", "b@ex.net")
-			if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: "m1"}), s.Enqueue(t.Context(), d, m, m.Envelope, m)); err != nil {
+			if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: "m1"}), s.Enqueue(t.Context(), d, m, m.Envelope, m, "")); err != nil {
 				t.Fatal(err)
 			}
 			run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}, Bounces: w})

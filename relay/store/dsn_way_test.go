@@ -109,7 +109,7 @@ func TestNoticeToHosted(t *testing.T) {
 			run(t, s, rc)
 			m := message("m1", "gone@q.net")
 			m.Envelope.From = c.from
-			if err := s.Enqueue(t.Context(), q, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), q, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 			await(t, "notice", func() bool { return len(hop.sent())+len(bounces.sent()) > 0 })
@@ -157,7 +157,7 @@ func TestNoticeWaitsForDirectory(t *testing.T) {
 	run(t, s, store.RunConfig{Directory: dir, Bounces: bounces})
 	m := message("m1", "gone@q.net")
 	m.Envelope.From = "user@c.net"
-	if err := s.Enqueue(t.Context(), q, m, m.Envelope, m); err != nil {
+	if err := s.Enqueue(t.Context(), q, m, m.Envelope, m, ""); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "notice", func() bool {
@@ -198,7 +198,7 @@ func TestNoticeRequireTLS(t *testing.T) {
 			run(t, s, store.RunConfig{Directory: relay.Static{"q.net": q}, Bounces: w})
 			m := message("m1", "gone@q.net")
 			m.Envelope.RequireTLS = c.require
-			if err := s.Enqueue(t.Context(), q, m, m.Envelope, verdict.Bytes("Subject: very secret\r\n"+mail)); err != nil {
+			if err := s.Enqueue(t.Context(), q, m, m.Envelope, verdict.Bytes("Subject: very secret\r\n"+mail), ""); err != nil {
 				t.Fatal(err)
 			}
 			await(t, "notice", func() bool { return len(w.sent()) > 0 })

@@ -24,7 +24,7 @@ func TestLastAttempt(t *testing.T) {
 		for to := range h.says {
 			m := message(to, to)
 			m.Envelope.From = to[:2] + "@ex.org"
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -64,7 +64,7 @@ func TestGiveUp(t *testing.T) {
 		for i := range most {
 			m := message(fmt.Sprintf("q%03d", i), "b@ex.net")
 			m.Envelope.From = fmt.Sprintf("s%d@ex.org", i)
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -112,7 +112,7 @@ func TestLastAttemptAfterTrouble(t *testing.T) {
 		const most = 10
 		for i := range most {
 			m := message(fmt.Sprintf("q%d", i), fmt.Sprintf("r%d@ex.net", i))
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -172,7 +172,7 @@ func TestClockJump(t *testing.T) {
 				if _, err := s.Hold(t.Context(), d, m, nil); err != nil {
 					t.Fatal(err)
 				}
-				if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+				if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 					t.Fatal(err)
 				}
 				if err := s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: "m1"}); err != nil {

@@ -135,7 +135,7 @@ func TestReadOnlyFlip(t *testing.T) {
 		try := func(id string) error {
 			m := message(id, "b@ex.net")
 			_, err := s.Hold(t.Context(), d, m, nil)
-			return errors.Join(err, s.Enqueue(t.Context(), d, m, m.Envelope, m), s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: id}))
+			return errors.Join(err, s.Enqueue(t.Context(), d, m, m.Envelope, m, ""), s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: id}))
 		}
 		if err := try("before"); err != nil {
 			t.Fatal(err)
@@ -281,7 +281,7 @@ func TestQuota(t *testing.T) {
 		}
 		for i, want := range []error{nil, store.ErrFull} {
 			m := message(fmt.Sprint("q", i), "b@ex.net")
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); !errors.Is(err, want) {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); !errors.Is(err, want) {
 				t.Errorf("queue %d: %v", i, err)
 			}
 		}

@@ -38,7 +38,7 @@ func TestTakeOver(t *testing.T) {
 	const most = 30
 	for i := range most {
 		m := message(fmt.Sprintf("q%d", i), fmt.Sprintf("r%d@ex.net", i))
-		if err := a.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+		if err := a.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,7 +73,7 @@ func TestTwoNodes(t *testing.T) {
 	for i := range most {
 		s := []*store.Store{a, b}[i%2]
 		m := message(fmt.Sprintf("q%d", i), fmt.Sprintf("r%d@ex.net", i))
-		if err := s.Enqueue(t.Context(), dir["ex.net"], m, m.Envelope, m); err != nil {
+		if err := s.Enqueue(t.Context(), dir["ex.net"], m, m.Envelope, m, ""); err != nil {
 			t.Fatal(err)
 		}
 		if i == most/2 {

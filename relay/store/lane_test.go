@@ -45,7 +45,7 @@ func TestPoison(t *testing.T) {
 				to = fmt.Sprintf("poison%d@ex.net", i)
 			}
 			m := message(fmt.Sprintf("q%03d", i), to)
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -86,7 +86,7 @@ func TestBounceLanes(t *testing.T) {
 			if i == 0 {
 				m.Envelope.From = "x@dead.example"
 			}
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 			if i == 0 {
@@ -119,7 +119,7 @@ func TestHopPanics(t *testing.T) {
 		run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}})
 		for _, id := range []string{"bad", "good"} {
 			m := message(id, id+"@ex.net")
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -161,7 +161,7 @@ func TestStalledBody(t *testing.T) {
 	h := &hop{}
 	d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 	m := message("m1", "b@ex.net")
-	if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil { // it does not run yet: nothing is in memory
+	if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil { // it does not run yet: nothing is in memory
 		t.Fatal(err)
 	}
 	run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}})
@@ -207,7 +207,7 @@ func TestCommitUnknown(t *testing.T) {
 				})
 				d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 				m := message("m1", "b@ex.net")
-				if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: m.ID}), s.Enqueue(t.Context(), d, m, m.Envelope, m)); err != nil {
+				if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: m.ID}), s.Enqueue(t.Context(), d, m, m.Envelope, m, "")); err != nil {
 					t.Fatal(err)
 				}
 				run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}})
@@ -260,7 +260,7 @@ func TestRetryManyWhileAway(t *testing.T) {
 		for i := range 150 {
 			m := message(fmt.Sprintf("q%03d", i), "b@ex.net")
 			ids = append(ids, m.ID)
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -20,7 +20,7 @@ func enqueueAll(t *testing.T, s *store.Store, next relay.NextHop, to ...string) 
 		_, name, _ := strings.Cut(a, "@")
 		dir[name] = &relay.Domain{Name: name, Next: next, Mode: relay.StoreAndForward}
 		m := message(fmt.Sprint("m", i), a)
-		if err := s.Enqueue(t.Context(), dir[name], m, m.Envelope, m); err != nil {
+		if err := s.Enqueue(t.Context(), dir[name], m, m.Envelope, m, ""); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -167,7 +167,7 @@ func TestPlaceGoes(t *testing.T) {
 	const most = 20
 	for i := range most {
 		m := message(fmt.Sprint("m", i), "b@ex.net")
-		if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+		if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -25,7 +25,7 @@ type Queued struct {
 	Claimant   string            `json:"claimant,omitempty"`
 	Warned     bool              `json:"warned,omitempty"` // the sender was told of the delay
 	State      string            `json:"state"`            // waiting, or aside: it cannot be read, and somebody has to look
-	Last       string            `json:"last,omitempty"`   // why the last attempt failed
+	Last       string            `json:"last,omitempty"`   // why the last attempt failed; at first the one before it was queued
 	About      string            `json:"about,omitempty"`  // of a notice: the id of the message it is about; only QueuedMessage has it
 	Recipients []QueuedRecipient `json:"recipients,omitempty"`
 	envelope   verdict.Envelope
@@ -59,10 +59,10 @@ const (
 )
 
 const (
-	insertQueued = `INSERT INTO queued (id, at, expires, domain, mail_from, envelope, size, body, attempts, due, claimed, claimant, warned, state, last)
- VALUES (?, ?, @now + ?, ?, ?, ?, ?, ?, 0, ?, 0, '', 0, 'waiting', '')`
-	insertClaimed = `INSERT INTO queued (id, at, expires, domain, mail_from, envelope, size, body, attempts, due, claimed, claimant, warned, state, last)
- VALUES (?, ?, @now + ?, ?, ?, ?, ?, ?, 0, ?, @now + ?, ?, 0, 'waiting', '')`
+	insertQueued = `INSERT INTO queued (id, at, expires, domain, mail_from, envelope, size, body, due, last, attempts, claimed, claimant, warned, state)
+ VALUES (?, ?, @now + ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, '', 0, 'waiting')`
+	insertClaimed = `INSERT INTO queued (id, at, expires, domain, mail_from, envelope, size, body, due, last, attempts, claimed, claimant, warned, state)
+ VALUES (?, ?, @now + ?, ?, ?, ?, ?, ?, ?, ?, 0, @now + ?, ?, 0, 'waiting')`
 	insertQueuedRecipient = `INSERT INTO queued_recipient (queued, n, address, state, at, detail) VALUES (?, ?, ?, 'waiting', ?, '')`
 )
 
@@ -72,7 +72,7 @@ const claimTime = time.Minute
 
 // Enqueue keeps a message until its next hop takes it. It implements relay.Queue. This node tries at once, as
 // long as it is not busy; the rest is the destination's job.
-func (s *Store) Enqueue(ctx context.Context, d *relay.Domain, m *verdict.Message, e verdict.Envelope, body verdict.Source) error {
+func (s *Store) Enqueue(ctx context.Context, d *relay.Domain, m *verdict.Message, e verdict.Envelope, body verdict.Source, why string) error {
 	if err := firstError(s.room.take(body.Size(), 1), s.queuedBytes.take(ctx, body.Size())); err != nil {
 		return fmt.Errorf("store: queue: %w", err)
 	}
@@ -83,7 +83,7 @@ func (s *Store) Enqueue(ctx context.Context, d *relay.Domain, m *verdict.Message
 	}
 	q := Queued{
 		ID: m.ID, At: now, Expires: now.Add(s.config.QueuedFor), Domain: d.Name, MailFrom: text(e.From, 512), Size: body.Size(),
-		Due: due, State: StateWaiting, envelope: e, body: newKey(now), vouched: vouched(m, e.From),
+		Due: due, State: StateWaiting, Last: why, envelope: e, body: newKey(now), vouched: vouched(m, e.From),
 	}
 	return s.enqueue(ctx, q, body, now)
 }
@@ -150,7 +150,7 @@ func bytesOf(body verdict.Source) []byte {
 func (q *Queued) row() []any {
 	e := rowOf(q.envelope)
 	e.Vouched, e.Own, e.About = q.vouched, q.own, q.About
-	return []any{q.ID, millis(q.At), q.Expires.Sub(q.At).Milliseconds(), q.Domain, q.MailFrom, pack(e), q.Size, q.body, millis(q.Due)}
+	return []any{q.ID, millis(q.At), q.Expires.Sub(q.At).Milliseconds(), q.Domain, q.MailFrom, pack(e), q.Size, q.body, millis(q.Due), text(q.Last, 512)}
 }
 
 func (t *tx) insertQueued(ctx context.Context, stmt string, args []any, id string, to []string, now time.Time) error {

@@ -59,7 +59,7 @@ func TestContinuity(t *testing.T) {
 		const most = 90
 		for i := range most {
 			m := message(fmt.Sprintf("q%02d", i), fmt.Sprintf("r%02d@ex.net", i))
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -165,7 +165,7 @@ func TestPerRecipient(t *testing.T) {
 					m.Envelope.To[i].Notify = []string{"NEVER"}
 				}
 			}
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -213,7 +213,7 @@ func TestWarnAndExpire(t *testing.T) {
 			if id == "m4" { // it is not the sender who asks
 				m.Envelope.To[0].Notify = []string{"DELAY", "FAILURE"}
 			}
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -316,7 +316,7 @@ func TestNoticeInjection(t *testing.T) {
 	m := message("m1", evil)
 	m.Envelope.ID, m.Envelope.To[0].Original = "id\r\nX: y", "rfc822;\r\n\r\nz"
 	stamped := verdict.Bytes("x-postreeve-TOKEN: secret-of-the\r\n tenant\r\nX-Postreeve-Id: m1\r\n" + mail)
-	if err := s.Enqueue(t.Context(), d, m, m.Envelope, stamped); err != nil {
+	if err := s.Enqueue(t.Context(), d, m, m.Envelope, stamped, ""); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "notice", func() bool { return len(n.to("a@ex.org")) == 1 })
@@ -336,7 +336,7 @@ func TestDrop(t *testing.T) {
 		s := open(t, c)
 		m := message("m1", "b@ex.net")
 		d := &relay.Domain{Name: "ex.net", Mode: relay.Continuity}
-		if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+		if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.DropQueued(t.Context(), "m1", ""); err == nil {
@@ -363,7 +363,7 @@ func TestClockWasWrong(t *testing.T) {
 		d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 		for _, id := range []string{"due", "claimed"} {
 			m := message(id, id+"@ex.net")
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -56,7 +56,7 @@ func TestRefusedContent(t *testing.T) {
 			d := &relay.Domain{Name: "ex.net", Tenant: "acme", Next: h, Mode: relay.StoreAndForward}
 			m := message("m1", "B@ex.net")
 			m.Envelope.From, m.Auth = c.from, c.auth
-			if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: "m1", Class: verdict.Spam}), s.Enqueue(t.Context(), d, m, m.Envelope, m)); err != nil {
+			if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: "m1", Class: verdict.Spam}), s.Enqueue(t.Context(), d, m, m.Envelope, m, "")); err != nil {
 				t.Fatal(err)
 			}
 			run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}, Bounces: n})
@@ -117,7 +117,7 @@ func TestRefusedForSome(t *testing.T) {
 		n := &notices{mail: map[string][]string{}}
 		d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 		m := message("m1", "spam@ex.net", "grey@ex.net", "later@ex.net", "gone@ex.net", "good@ex.net")
-		if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: "m1"}), s.Enqueue(t.Context(), d, m, m.Envelope, m)); err != nil {
+		if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: "m1"}), s.Enqueue(t.Context(), d, m, m.Envelope, m, "")); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Hold(t.Context(), d, m, nil); err != nil { // the same id is there already

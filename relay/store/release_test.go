@@ -216,7 +216,7 @@ func TestRetention(t *testing.T) {
 			}
 		}
 		m := message("queued", "b@ex.net")
-		if err := s.Enqueue(ctx, d, m, m.Envelope, m); err != nil {
+		if err := s.Enqueue(ctx, d, m, m.Envelope, m, ""); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Bodies().Put(ctx, store.NewKey(), verdict.Bytes("orphan")); err != nil {

@@ -130,7 +130,7 @@ func TestCondemnRefused(t *testing.T) {
 		}
 		record(t, s, "held", relay.Outcome{Action: relay.Hold, Held: id}, "ann@ex.net")
 		queued := message("queued", "Ann@ex.net")
-		if err := s.Enqueue(ctx, &relay.Domain{Name: "ex.net"}, queued, queued.Envelope, queued); err != nil {
+		if err := s.Enqueue(ctx, &relay.Domain{Name: "ex.net"}, queued, queued.Envelope, queued, ""); err != nil {
 			t.Fatal(err)
 		}
 		record(t, s, "queued", relay.Outcome{Action: relay.Deliver, Queued: true}, "Ann@ex.net")

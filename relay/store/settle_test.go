@@ -49,7 +49,7 @@ func TestTooManyRecipients(t *testing.T) {
 				d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 				run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}})
 				m := message("m1", to...)
-				if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+				if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 					t.Fatal(err)
 				}
 				await(t, "end", func() bool { return len(waiting(t, s)) == 0 })
@@ -87,7 +87,7 @@ func TestNotTooManyRecipients(t *testing.T) {
 			d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 			run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}})
 			m := message("m1", "b@ex.net", "c@ex.net")
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 			var q store.Queued

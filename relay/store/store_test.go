@@ -181,7 +181,7 @@ func testQueueDelivers(t *testing.T, c store.Config) {
 	go func() { done <- s.Run(ctx, store.RunConfig{Directory: relay.Static{"ex.net": d}}) }()
 	for i := range 100 {
 		m := message(fmt.Sprintf("q%d", i), fmt.Sprintf("r%d@ex.net", i))
-		if err := s.Enqueue(ctx, d, m, m.Envelope, m); err != nil {
+		if err := s.Enqueue(ctx, d, m, m.Envelope, m, ""); err != nil {
 			t.Fatal(err)
 		}
 	}

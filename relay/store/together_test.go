@@ -76,7 +76,7 @@ func keeping(t *testing.T, s *store.Store) (queue, hold, record func(id string) 
 	d := &relay.Domain{Name: "ex.net"}
 	queue = func(id string) func() error {
 		m := message(id, "a@ex.net", "b@ex.net", "c@ex.net")
-		return func() error { return s.Enqueue(t.Context(), d, m, m.Envelope, m) }
+		return func() error { return s.Enqueue(t.Context(), d, m, m.Envelope, m, "") }
 	}
 	hold = func(id string) func() error {
 		return func() error { _, err := s.Hold(t.Context(), d, message(id, "a@ex.net", "b@ex.net"), nil); return err }
@@ -152,7 +152,7 @@ func TestManyRecipients(t *testing.T) {
 	for i := range most {
 		m.Envelope.To = append(m.Envelope.To, verdict.Recipient{Address: fmt.Sprintf("r%d@ex.net", i)})
 	}
-	err := together(func() error { return s.Enqueue(t.Context(), &relay.Domain{Name: "ex.net"}, m, m.Envelope, m) })[0]
+	err := together(func() error { return s.Enqueue(t.Context(), &relay.Domain{Name: "ex.net"}, m, m.Envelope, m, "") })[0]
 	if err != nil {
 		t.Fatal(err)
 	}

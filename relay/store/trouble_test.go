@@ -129,7 +129,7 @@ func TestBodyBreaksOff(t *testing.T) {
 		d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 		put := func(to string) {
 			m := message(to, to)
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -217,7 +217,7 @@ func TestBodyBreaksOffForSome(t *testing.T) {
 		d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 		put := func(to ...string) {
 			m := message(to[0], to...)
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -253,7 +253,7 @@ func TestPutOffForOurTrouble(t *testing.T) {
 		d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 		put := func(id string) {
 			m := message(id, id+"@ex.net")
-			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+			if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -311,7 +311,7 @@ func TestDirectoryTrouble(t *testing.T) {
 				const most = 5
 				for i := range most {
 					m := message(fmt.Sprintf("q%d", i), fmt.Sprintf("r%d@ex.net", i))
-					if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+					if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -363,7 +363,7 @@ func TestNoWayForNotices(t *testing.T) {
 		d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 		run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}})
 		m := message("m1", "b@ex.net")
-		if err := s.Enqueue(t.Context(), d, m, m.Envelope, m); err != nil {
+		if err := s.Enqueue(t.Context(), d, m, m.Envelope, m, ""); err != nil {
 			t.Fatal(err)
 		}
 		await(t, "notice", func() bool {
@@ -410,7 +410,7 @@ func TestCutOff(t *testing.T) {
 				n := &notices{mail: map[string][]string{}}
 				stop := run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}, Bounces: n})
 				m := message("m1", "b@ex.net")
-				if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: m.ID}), s.Enqueue(t.Context(), d, m, m.Envelope, m)); err != nil {
+				if err := errors.Join(s.RecordMessage(t.Context(), d, m, relay.Outcome{ID: m.ID}), s.Enqueue(t.Context(), d, m, m.Envelope, m, "")); err != nil {
 					t.Fatal(err)
 				}
 				<-began

@@ -97,7 +97,7 @@ func (c *Conn) alive() bool {
 // what the session says: one that has read half of it may call that a success.
 func (c *Conn) answer(err error) {
 	if fault := c.body.Fault(); fault != nil {
-		c.log(slog.LevelDebug, "message refused", "err", fault) // the session says so too, and knows which
+		c.log(slog.LevelDebug, "message refused", "error", fault) // the session says so too, and knows which
 		err = faultReply(fault)
 	}
 	if err == nil {

@@ -168,7 +168,7 @@ func (c *Conn) startTLS(arg string) {
 	if err := c.handshake(); err != nil {
 		c.werr = err // not one more octet in the clear
 		c.closing = true
-		c.log(slog.LevelInfo, "TLS handshake failed", "err", err)
+		c.log(slog.LevelInfo, "TLS handshake failed", "error", err)
 		return
 	}
 	c.restart()

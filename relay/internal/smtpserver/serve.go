@@ -119,7 +119,7 @@ func (c *Conn) lost(err error) {
 		c.log(slog.LevelDebug, "SMTP client hung up", "state", c.state.String())
 	default:
 		c.reply(421, enhanced{4, 4, 2}, c.server.hostname()+" connection error")
-		c.log(slog.LevelInfo, "reading from an SMTP client failed", "err", err, "state", c.state.String())
+		c.log(slog.LevelInfo, "reading from an SMTP client failed", "error", err, "state", c.state.String())
 	}
 }
 
@@ -185,7 +185,7 @@ func (s source) Read(p []byte) (int, error) {
 func (c *Conn) fail(doing string, err error) bool {
 	var se *smtp.SMTPError
 	if !errors.As(err, &se) || se.Code < 200 || se.Code > 599 || se.Code/100 == 3 {
-		c.log(slog.LevelWarn, "SMTP session failed", "doing", doing, "err", err)
+		c.log(slog.LevelWarn, "SMTP session failed", "doing", doing, "error", err)
 		c.reply(451, enhanced{4, 3, 0}, "Temporary local problem, try again later")
 		return false
 	}
@@ -248,6 +248,6 @@ func (c *Conn) logout() {
 	s := c.session
 	c.session = nil
 	if err := c.call("logout", s.Logout); err != nil && !c.panicked {
-		c.log(slog.LevelWarn, "SMTP session failed", "doing", "logout", "err", err)
+		c.log(slog.LevelWarn, "SMTP session failed", "doing", "logout", "error", err)
 	}
 }

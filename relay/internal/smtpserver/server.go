@@ -143,7 +143,7 @@ func (s *Server) accept(ctx context.Context, ln net.Listener, start func(net.Con
 		if ctx.Err() != nil || !errors.As(err, &t) || !t.Temporary() {
 			return err
 		}
-		s.log().Warn("accepting a connection failed", "err", err, "retry", wait)
+		s.log().Warn("accepting a connection failed", "error", err, "retry", wait)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():

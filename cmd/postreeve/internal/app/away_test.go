@@ -239,7 +239,7 @@ func TestAwait(t *testing.T) {
 		if took := time.Since(start); took < 2*time.Hour || took > 2*time.Hour+10*time.Second || asked < 720 || asked > 970 {
 			t.Errorf("asked %d times in %v", asked, took)
 		}
-		if text := out.String(); strings.Count(text, "still not in use") != 1 || !strings.Contains(text, "err=refused") || !strings.Contains(text, "the store is there") {
+		if text := out.String(); strings.Count(text, "still not in use") != 1 || !strings.Contains(text, "error=refused") || !strings.Contains(text, "the store is there") {
 			t.Errorf("the log:\n%s", text)
 		}
 

@@ -100,7 +100,7 @@ func (g *gateway) serveLinks(ctx context.Context, c *config.Config) error {
 	go func() {
 		defer close(l.done)
 		if err := l.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			g.log.Error("links of digests are not served any more", "err", err)
+			g.log.Error("links of digests are not served any more", "error", err)
 		}
 	}()
 	return nil

@@ -126,7 +126,7 @@ func (f *front) accept(ln net.Listener) {
 				return
 			default: // out of files or memory: let others finish first
 				pause = min(cmp.Or(2*pause, 5*time.Millisecond), time.Second)
-				f.log.Error("cannot accept connections", "listen", ln.Addr().String(), "err", err, "retry", pause)
+				f.log.Error("cannot accept connections", "listen", ln.Addr().String(), "error", err, "retry", pause)
 				select {
 				case <-time.After(pause):
 				case <-f.ctx.Done():

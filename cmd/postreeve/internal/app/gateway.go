@@ -184,7 +184,7 @@ func (g *gateway) serveMetrics(ctx context.Context, addr string) error {
 	}
 	g.front.wg.Go(func() {
 		if err := g.web.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			g.log.Error("metrics are not served any more", "err", err)
+			g.log.Error("metrics are not served any more", "error", err)
 		}
 	})
 	return nil
@@ -277,10 +277,10 @@ func logReload(log *slog.Logger, err error) {
 	const kept = "new configuration refused, the old one stays in force"
 	var bad config.Errors
 	if !errors.As(err, &bad) {
-		log.Error(kept, "err", err)
+		log.Error(kept, "error", err)
 		return
 	}
 	for _, b := range bad {
-		log.Error(kept, "file", b.File, "line", b.Line, "column", b.Column, "key", b.Key, "err", b.Text)
+		log.Error(kept, "file", b.File, "line", b.Line, "column", b.Column, "key", b.Key, "error", b.Text)
 	}
 }

@@ -121,7 +121,7 @@ func await(ctx context.Context, log *slog.Logger, why error, take func() error) 
 			return
 		}
 		if err.Error() != why.Error() {
-			log.Error("the store is still not in use", "err", plainStore(err))
+			log.Error("the store is still not in use", "error", plainStore(err))
 		}
 		why = err
 	}
@@ -147,7 +147,7 @@ func (g *gateway) arrive(ctx context.Context, c *config.Config) error {
 	}
 	g.keeper.why = err
 	g.log.Error("the store cannot be reached, and is taken into use when it can be: until then mail that has to be held or queued is deferred, "+
-		"and so is mail for domains that have to be proven; no message has a row in the ledger", "err", plainStore(err))
+		"and so is mail for domains that have to be proven; no message has a row in the ledger", "error", plainStore(err))
 	g.proofs.unread(err)
 	return nil
 }

@@ -36,7 +36,7 @@ func (g *gateway) closeStore() {
 		return
 	}
 	if err := st.Close(); err != nil {
-		g.log.Error("closing the store", "err", err)
+		g.log.Error("closing the store", "error", err)
 	}
 }
 
@@ -99,7 +99,7 @@ func (g *gateway) keep(ctx context.Context, c *config.Config) error {
 // another opens the store once more, since one runs only once. It is nil when ctx has ended.
 func (g *gateway) another(ctx context.Context, c *config.Config, why error, pause time.Duration) *store.Store {
 	for {
-		g.log.Error("queued mail is not delivered by this node at the moment", "err", why, "again", pause)
+		g.log.Error("queued mail is not delivered by this node at the moment", "error", why, "again", pause)
 		select {
 		case <-ctx.Done():
 			return nil

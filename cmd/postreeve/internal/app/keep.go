@@ -180,11 +180,11 @@ func (k *keeper) Released(ctx context.Context, m *verdict.Message, mark string) 
 }
 
 // Enqueue implements relay.Queue.
-func (k *keeper) Enqueue(ctx context.Context, d *relay.Domain, m *verdict.Message, e verdict.Envelope, body verdict.Source) error {
+func (k *keeper) Enqueue(ctx context.Context, d *relay.Domain, m *verdict.Message, e verdict.Envelope, body verdict.Source, why string) error {
 	start := time.Now()
 	st, err := k.store()
 	if err == nil {
-		err = st.Enqueue(ctx, d, m, e, body)
+		err = st.Enqueue(ctx, d, m, e, body, why)
 	}
 	k.counted("queue", err, start)
 	return err

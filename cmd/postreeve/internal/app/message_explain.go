@@ -87,7 +87,7 @@ func (c *messageExplainCmd) still(e *env, st *store.Store, m store.Entry) {
 			return
 		}
 		t := &table{}
-		t.row("tried", plural(q.Attempts, "time")+", next "+nextTry(q)+", given up "+moment(q.Expires))
+		t.row("tried", plural(q.Attempts, "time")+" from the queue, next "+nextTry(q)+", given up "+moment(q.Expires))
 		if q.Last != "" {
 			t.row("last reply", cut(q.Last, 160))
 		}

@@ -135,7 +135,7 @@ func (p *proofs) look(ctx context.Context, st *store.Store) error {
 	all, err := st.Records(ctx, kindDomain)
 	if err != nil {
 		if old.broken["."] == "" && ctx.Err() == nil {
-			p.log.Error("the state of domains cannot be read, what was known stays in force", "err", err)
+			p.log.Error("the state of domains cannot be read, what was known stays in force", "error", err)
 		}
 		p.unread(err)
 		return err
@@ -166,7 +166,7 @@ func (p *proofs) lookAt(r store.Record, old, now *picture) {
 	if err != nil {
 		now.domains[r.ID], now.broken[r.ID] = old.domains[r.ID], err.Error()
 		if old.broken[r.ID] != err.Error() {
-			p.log.Error("the state of a domain cannot be read, what was known stays in force", "domain", show(r.ID), "err", err)
+			p.log.Error("the state of a domain cannot be read, what was known stays in force", "domain", show(r.ID), "error", err)
 		}
 		return
 	}

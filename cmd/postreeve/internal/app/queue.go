@@ -121,7 +121,7 @@ func (c *queueShowCmd) tell(e *env, _ *config.Config, _ *store.Store, q store.Qu
 	}
 	t.row("from", bracket(q.MailFrom))
 	t.row("size", byteCount(q.Size))
-	t.row("tried", plural(q.Attempts, "time")+", next "+nextTry(q))
+	t.row("tried", plural(q.Attempts, "time")+" from the queue, next "+nextTry(q))
 	if q.Claimant != "" {
 		t.row("worked on", "by "+q.Claimant+" until "+moment(q.Claimed))
 	}

@@ -49,7 +49,7 @@ func TestContinuity(t *testing.T) {
 
 	send("a@away.example", "away")
 	queued := list()
-	if len(queued) != 1 || queued[0].Domain != "away.example" || queued[0].State != "waiting" {
+	if len(queued) != 1 || queued[0].Domain != "away.example" || queued[0].State != "waiting" || !strings.Contains(queued[0].Last, "421 4.3.2 down") {
 		t.Fatalf("list: %+v", queued)
 	}
 	id := queued[0].ID

@@ -54,7 +54,7 @@ func (c *serveCmd) Run(e *env) error {
 	defer cancel()
 	g, err := newGateway(ctx, cfg, log, level)
 	if err != nil && ctx.Err() != nil {
-		log.Info("ended before it was ready", "err", err)
+		log.Info("ended before it was ready", "error", err)
 		return nil
 	}
 	if err != nil {
@@ -83,7 +83,7 @@ func (c *serveCmd) Run(e *env) error {
 	e.unhook()
 	sdNotify("STOPPING=1", log)
 	if err != nil {
-		log.Error("ending", "err", err)
+		log.Error("ending", "error", err)
 	} else {
 		log.Info("ending")
 	}
@@ -145,6 +145,6 @@ func sdNotify(state string, log *slog.Logger) {
 		conn.Close()
 	}
 	if err != nil {
-		log.Warn("cannot tell systemd", "state", state, "err", err)
+		log.Warn("cannot tell systemd", "state", state, "error", err)
 	}
 }

@@ -406,6 +406,22 @@ func TestServeCertificate(t *testing.T) {
 	s.end(t)
 }
 
+// TestServeGroupsKept: with a store a message is one of one domain, whose way is looked up when it leaves.
+func TestServeGroupsKept(t *testing.T) {
+	t.Parallel()
+	hop := new(relaytest.Sink).Start(t)
+	s := serve(t, configFor(hop, "state: "+filepath.Join(t.TempDir(), "state"))+"  same.example: {next-hop: \""+hop+"\", verification: waived}\n")
+	c, _ := greeting(t, s.addr(0))
+	for _, step := range []struct{ line, code string }{
+		{"EHLO client.example", "250"}, {"MAIL FROM:<a@example.org>", "250"},
+		{"RCPT TO:<a@ex.net>", "250"}, {"RCPT TO:<b@ex.net>", "250"}, {"RCPT TO:<a@same.example>", "452"},
+	} {
+		if got := say(t, c, step.line); got[:3] != step.code {
+			t.Errorf("%s: %s, want %s", step.line, got, step.code)
+		}
+	}
+}
+
 // TestServeGroups: domains with equal settings share a message, others do not.
 func TestServeGroups(t *testing.T) {
 	t.Parallel()

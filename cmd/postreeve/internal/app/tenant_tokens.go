@@ -53,7 +53,7 @@ func (s *setup) warnTenantTokens(log *slog.Logger) {
 		}
 		for _, err := range bad {
 			if !errors.Is(err, fs.ErrNotExist) {
-				log.Warn("one of two secrets in tenant-token cannot be read", "domain", d.Name, "err", err)
+				log.Warn("one of two secrets in tenant-token cannot be read", "domain", d.Name, "error", err)
 			}
 		}
 	}

@@ -117,12 +117,12 @@ func pause(ctx context.Context, events <-chan fsnotify.Event, d time.Duration) {
 func notify(files []string, log *slog.Logger) (<-chan fsnotify.Event, func()) {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
-		log.Debug("no notification of changed files, looking every few seconds", "err", err)
+		log.Debug("no notification of changed files, looking every few seconds", "error", err)
 		return nil, func() {}
 	}
 	for _, f := range files {
 		if err := w.Add(filepath.Dir(f)); err != nil {
-			log.Debug("no notification of changed files in this directory", "dir", filepath.Dir(f), "err", err)
+			log.Debug("no notification of changed files in this directory", "dir", filepath.Dir(f), "error", err)
 		}
 	}
 	events := make(chan fsnotify.Event, 1)
