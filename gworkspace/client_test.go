@@ -327,3 +327,27 @@ func TestChanges(t *testing.T) {
 		t.Errorf("%v: %d entries", err, len(late))
 	}
 }
+
+// TestChangesBound: entries that are left out count too, and those of states are read for the way out alone.
+func TestChangesBound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := gworkspacetest.New(gworkspacetest.Config{})
+		server.GrantAll()
+		server.AddRules(gworkspacetest.TopUnit, []map[string]any{gworkspacetest.RedirectRule(ruleID, ruleName, content)}, ruleID)
+		server.AddChange(slices.Repeat([]gworkspace.Change{{At: time.Now().Add(-time.Hour), Event: "CHANGE_APPLICATION_SETTING", Setting: "x", Name: "Google Chat", Text: "y"}}, 30_000)...)
+		tenant := tenantOf(t, server, reroute())
+		calls := func() int { return server.Calls()["activities.list"] }
+		if _, err := tenant.Verify(t.Context()); err != nil || calls() != 5 {
+			t.Errorf("%v: verify asked for the log %d times", err, calls())
+		}
+		before := calls()
+		if _, err := tenant.Offboard(t.Context()); err != nil || calls()-before != 15 { // ten pages of states
+			t.Errorf("%v: the way out asked for the log %d times", err, calls()-before)
+		}
+		server.AddChange(slices.Repeat([]gworkspace.Change{{At: time.Now().Add(-time.Hour), Event: "CHANGE_GMAIL_SETTING", Name: "y"}}, 30_000)...)
+		if r, err := tenant.Verify(t.Context()); err != nil || len(r.Changes) != 10_000 {
+			t.Errorf("%v: %d entries", err, len(r.Changes))
+		}
+	})
+}

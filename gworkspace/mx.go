@@ -28,8 +28,22 @@ func (t *Tenant) observeMX(ctx context.Context, o *observation) {
 		if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
 			err = nil
 		}
-		o.mx[d], o.mxErr[d] = hosts, err
+		o.mx[d], o.mxErr[d] = hosts, lookupReason(err)
 	}
+}
+
+// lookupReason is why a look-up failed, without the addresses and ports of it: they differ each time, and name the
+// system's resolver where another one was asked.
+func lookupReason(err error) error {
+	text := ""
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		text = dns.Err
+	} else if op, ok := errors.AsType[*net.OpError](err); ok && op.Err != nil {
+		text = op.Err.Error()
+	} else {
+		return err
+	}
+	return errors.New(first(strings.TrimSpace(text[strings.LastIndex(text, ": ")+1:]), "no answer"))
 }
 
 func systemMX(ctx context.Context, domain string) ([]string, error) {
@@ -117,6 +131,15 @@ func (t *Tenant) checkMX(o *observation, f *findings) {
 	}
 }
 
+// wantsLock says whether Google has to refuse what comes from anywhere but the gateway. It must not while MX records
+// lead to it, whatever the profile says. Not known: the profile says that they moved, and DNS could not be asked.
+func (t *Tenant) wantsLock(s mxState) (lock, known bool) {
+	if t.Profile.Mode != MXFirst || !t.Profile.MXMoved || s.someGoogle {
+		return false, true
+	}
+	return true, s.err == nil
+}
+
 // lockedOut says that Google may refuse all mail: the MX records lead there, and whoever moved them away from it may
 // have told it to take mail from the gateway alone. Nothing if a person or probe P3 says that it takes all.
 func (t *Tenant) lockedOut(o *observation, probes []Probe) []Problem {
@@ -125,9 +148,9 @@ func (t *Tenant) lockedOut(o *observation, probes []Probe) []Problem {
 		return nil
 	}
 	switch x, a := probeOf(probes, "P3"), t.answer(idReject); {
-	case x != nil && x.State == Wrong: // Google takes mail past the gateway
+	case x != nil && x.State == Right: // Google takes mail from anywhere
 		return nil
-	case x != nil && x.State == Right: // it refuses it, whatever anybody says
+	case x != nil && x.State == Wrong: // it refuses it, whatever anybody says
 	case a != nil && !a.Done:
 		return nil
 	}

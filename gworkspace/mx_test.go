@@ -3,7 +3,9 @@ package gworkspace_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -118,6 +120,7 @@ func TestOffboardMXBack(t *testing.T) {
 		"a day ago":                  {[]gworkspace.Answer{ago("mx.back", 24, true)}, "they were moved back at"},
 		"the year before, and again": {[]gworkspace.Answer{ago("mx.back", 9000, true), ago("mx", 1000, true)}, "nobody can tell since when"},
 		"four days ago":              {[]gworkspace.Answer{ago("mx.back", 96, true)}, ""},
+		"and said again":             {[]gworkspace.Answer{ago("mx.back", 96, true), ago("mx.back", 1, true)}, ""},
 		"the gateway may go":         {[]gworkspace.Answer{ago("gateway.keep", 1, true)}, ""},
 	} {
 		one := *tenant
@@ -131,6 +134,44 @@ func TestOffboardMXBack(t *testing.T) {
 		}
 		if blocked := plan.Blocked(); (blocked != nil) != (c.want != "") || blocked != nil && !strings.Contains(blocked.Error(), c.want) {
 			t.Errorf("%s: blocked by %v, want %q", name, blocked, c.want)
+		}
+	}
+}
+
+// TestMXReason: why DNS does not answer is said without what differs each time, and without naming a resolver.
+func TestMXReason(t *testing.T) {
+	t.Parallel()
+	udp := &net.UDPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 53}
+	for want, err := range map[string]func(port int) error{
+		"ex.net: connection refused": func(port int) error {
+			return &net.DNSError{Err: fmt.Sprintf("read udp 10.9.9.9:%d->10.0.0.1:53: read: connection refused", port), Name: "ex.net", Server: "10.0.0.1:53"}
+		},
+		"ex.net: i/o timeout": func(port int) error {
+			return &net.OpError{Op: "read", Net: "udp", Source: &net.UDPAddr{IP: net.IPv4(10, 9, 9, 9), Port: port}, Addr: udp, Err: os.ErrDeadlineExceeded}
+		},
+		"ex.net: server misbehaving": func(int) error {
+			return &net.DNSError{Err: "server misbehaving", Name: "ex.net", Server: "10.0.0.1:53"}
+		},
+		"ex.net: as it was: said": func(int) error { return errors.New("as it was: said") },
+	} {
+		port := 0
+		p := reroute()
+		p.Access = nil
+		tenant := &gworkspace.Tenant{Profile: p, LookupMX: func(context.Context, string) ([]string, error) {
+			port++
+			return nil, err(40000 + port)
+		}}
+		r, errV := tenant.Verify(t.Context())
+		one, errP := tenant.Plan(t.Context())
+		two, errO := tenant.Plan(t.Context())
+		if errV != nil || errP != nil || errO != nil {
+			t.Fatal(errV, errP, errO)
+		}
+		if got := one.Problems[0].Text; got != "DNS could not be asked: "+want || !strings.HasSuffix(r.Unread[0], want) {
+			t.Errorf("%q and %q, want %q", got, r.Unread, want)
+		}
+		if one.ID != two.ID {
+			t.Errorf("%s: the same plan has two ids", want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package gworkspace
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,9 @@ func (t *Tenant) Offboard(ctx context.Context) (*Plan, error) {
 	o, err := t.observe(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if t.observeStates(ctx, o); ctx.Err() != nil {
+		return nil, ctx.Err()
 	}
 	p := t.newPlan(OffboardPlan, o)
 	done := t.undone(o)
@@ -48,7 +52,11 @@ func (t *Tenant) Offboard(ctx context.Context) (*Plan, error) {
 		}
 	}
 	if o.tree == nil {
-		p.Notes = append(p.Notes, "Policies were not read ("+o.treeErr.Error()+"): say which steps are done.")
+		why := o.treeErr
+		if errors.Is(why, errAccess) {
+			why = o.accessErr
+		}
+		p.Notes = append(p.Notes, "Policies were not read ("+oneLine(why.Error(), 500)+"): say which steps are done.")
 	}
 	if s := o.mxState(t.Profile); s.err != nil && t.Profile.Mode == MXFirst {
 		p.Notes = append(p.Notes, "DNS could not be asked ("+oneLine(s.err.Error(), 500)+"): whether the MX records are back is not known.")
@@ -70,14 +78,30 @@ func (t *Tenant) undone(o *observation) map[string]bool {
 			done[s.ID] = true
 		}
 	}
-	if o.tree != nil && t.Profile.Mode == Reroute {
-		rules := t.ourRules(o.tree.allRules())
-		done[idRuleGone] = len(rules) == 0
-		done[idRuleOff] = !t.anyOn(o.tree, rules)
+	ours := t.ofRule(o)
+	on := last(o.changes, func(c Change) bool { return ours(c) && c.turnsOn() })
+	for _, id := range ruleSteps { // whoever said so before the log shows it on was speaking of an earlier time
+		if a := t.answer(id); a != nil && on != nil && on.At.After(a.At) {
+			delete(done, id)
+		}
 	}
 	host := func(c Change) bool { return c.Setting == "EMAIL_ROUTE" && c.about(t.Profile.hostName()) }
 	if ch, a := last(o.changes, host), t.answer(idHostGone); ch != nil && (a == nil || ch.At.After(a.At)) {
 		done[idHostGone] = ch.removes() // what happened after it was said counts
+	}
+	switch {
+	case t.Profile.Mode != Reroute:
+	case o.tree != nil:
+		rules := t.ourRules(o.tree.allRules())
+		done[idRuleGone] = len(rules) == 0
+		done[idRuleOff] = !t.anyOn(o.tree, rules)
+	case o.auditErr != nil && done[idGatewayGone] && (done[idAccessGone] || done[idKeyGone]):
+		// Nobody can read any more, as is right at this point of the chain. What was read so far was not told, and
+		// stands before what was.
+		for _, id := range []string{idRuleOff, idDrain, idRuleGone, idHostGone} {
+			a := t.answer(id)
+			done[id] = a == nil || a.Done
+		}
 	}
 	if s := o.mxState(t.Profile); t.Profile.Mode == MXFirst && s.err == nil {
 		done[idMXBack] = s.google
@@ -144,19 +168,82 @@ func (t *Tenant) anyOn(tr *tree, rules []rule) bool {
 	return false
 }
 
-// ruleOffSince is when the rule went off: the last entry of the log about it, or what was told after that. logged says
-// that the log knows the rule at all. An entry that says that it was made or turned on is no time at which it went off,
-// and whatever was told before it is about an earlier time.
-func (t *Tenant) ruleOffSince(o *observation) (at time.Time, known, logged bool) {
-	ours := func(c Change) bool { return c.about(t.Profile.ruleStem()) }
-	ch := last(o.changes, func(c Change) bool { return ours(c) || c.ruleState() })
-	if ch != nil && !ch.turnsOn() {
-		at = ch.At
-	}
-	for _, id := range []string{idRuleOff, idRuleGone} {
-		if a := t.answer(id); a != nil && a.Done && a.At.After(at) && (ch == nil || a.At.After(ch.At)) {
-			at = a.At
+// ofRule says whether an entry of the log is about our rule: by its name, or by the beginning of its id, which is what
+// the log mostly has.
+func (t *Tenant) ofRule(o *observation) func(Change) bool {
+	var ids []string
+	if o.tree != nil {
+		for _, r := range t.ourRules(o.tree.allRules()) {
+			begin, _, _ := strings.Cut(r.id, "-")
+			ids = append(ids, begin, r.id)
 		}
 	}
-	return at, !at.IsZero(), last(o.changes, ours) != nil
+	return func(c Change) bool {
+		return c.about(t.Profile.ruleStem()) || c.Name != "" && slices.Contains(ids, c.Name)
+	}
+}
+
+// ruleOffSince is when the rule went off; zero: nobody can tell. It is known in two ways alone: the last entry of the
+// log about each of its places says that it was turned off or deleted there, or a person said so after all of them.
+// Edits, the states of rules that have no name, and what was said before prove nothing. Silent: the log was read, and
+// does not know the rule.
+func (t *Tenant) ruleOffSince(o *observation, gone bool) (at time.Time, silent bool) {
+	places := map[[2]string]Change{} // the last of each name and unit
+	var newest time.Time
+	ours := t.ofRule(o)
+	for _, c := range o.changes {
+		if ours(c) {
+			places[[2]string{c.Name, c.Unit}], newest = c, c.At
+		}
+	}
+	proven := 0
+	for _, c := range places {
+		switch {
+		case c.turnsOff() || c.removes() && gone:
+			proven++
+			at = later(at, c.At)
+		case c.removes(): // of another one: this one stands
+		default:
+			return t.saidOffSince(newest), false
+		}
+	}
+	if proven == 0 || proven < t.switches(o.tree) {
+		at = t.saidOffSince(newest)
+	}
+	return at, o.auditErr == nil && len(places) == 0
+}
+
+// saidOffSince is from when on people say that the rule is off, of what they said after a time; zero: they do not.
+func (t *Tenant) saidOffSince(after time.Time) time.Time {
+	off, gone := t.since(idRuleOff, after), t.since(idRuleGone, after)
+	if off.IsZero() || !gone.IsZero() && gone.Before(off) {
+		return gone
+	}
+	return off
+}
+
+// switches counts the places in which policies turn our rules on or off.
+func (t *Tenant) switches(tr *tree) int {
+	if tr == nil {
+		return 0
+	}
+	n := 0
+	rules := t.ourRules(tr.allRules())
+	for _, p := range tr.policies {
+		states := map[string]toggle{}
+		if p.Setting == "gmail.rule_states" {
+			tr.readToggles(p, states)
+		}
+		if slices.ContainsFunc(rules, func(r rule) bool { _, ok := states[r.id]; return ok }) {
+			n++
+		}
+	}
+	return n
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

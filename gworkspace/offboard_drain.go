@@ -53,19 +53,25 @@ func (t *Tenant) ruleActs(ctx context.Context, o *observation, done map[string]b
 	wait := func(text, do string) {
 		out = append(out, Problem{Code: problemDrain, Object: t.Profile.ruleName(), Text: text, Do: do, Blocks: true})
 	}
-	off, known, logged := t.ruleOffSince(o)
+	off, silent := t.ruleOffSince(o, done[idRuleGone])
+	state := last(o.states, func(Change) bool { return true })
 	switch {
 	case done[idDrain]:
-	case !known && (logged || !done[idRuleGone]): // gone, and not in the log: gone for months
-		wait("the rule is off, and nobody can tell since when", "wait 24 hours, and say that the step "+idRuleOff+" is done: they count from then")
-	case known && time.Since(off) < drainTime:
-		wait("the rule was turned off at "+off.UTC().Format(time.RFC3339)+": it may still act in some places", "do nothing else before "+off.Add(drainTime).UTC().Format(time.RFC3339))
+	case off.IsZero() && silent && done[idRuleGone]: // gone for months
+	case off.IsZero():
+		wait("the rule is off, and nobody can tell since when", sayNow(idRuleOff, "24 hours")+
+			". If it is off for longer than that, and the gateway holds nothing, say that the step "+idDrain+" is done")
+	case state != nil && state.At.After(off) && time.Since(state.At) < drainTime:
+		wait("the state of a rule was changed at "+state.At.UTC().Format(time.RFC3339)+", and the log does not say of which: it may be ours", waitUntil(idDrain, state.At.Add(drainTime))+
+			". If it was another rule, and the gateway holds nothing, say that the step "+idDrain+" is done")
+	case time.Since(off) < drainTime:
+		wait("the rule was turned off at "+off.UTC().Format(time.RFC3339)+": it may still act in some places", waitUntil(idDrain, off.Add(drainTime)))
 	}
 	if t.Probes == nil || t.Probes.Gateway == nil {
 		return out
 	}
-	state, text := t.stillRerouted(ctx)
-	switch state {
+	acts, text := t.stillRerouted(ctx)
+	switch acts {
 	case Wrong:
 		wait("a probe was still sent to the gateway: "+text, "wait, and look whether the rule is on in an organizational unit or for a group")
 	case Unknown:
@@ -81,7 +87,7 @@ func (t *Tenant) stillRerouted(ctx context.Context) (State, string) {
 	x := *t.Probes
 	x.Group, x.Alias, x.Unrecognized, x.Suspended = "", "", "", ""
 	alone.Probes = &x
-	shots := slices.DeleteFunc(alone.shots(), func(s *shot) bool { return s.ID != "P2" })
+	shots := slices.DeleteFunc(alone.shots(mxState{}), func(s *shot) bool { return s.ID != "P2" })
 	f := shots[0].flight
 	if f.sent = x.Send.Send(ctx, f.mail); f.sent != nil {
 		return Unknown, oneLine(f.sent.Error(), 300)
@@ -111,19 +117,29 @@ func (t *Tenant) stillRerouted(ctx context.Context) (State, string) {
 
 // mxActs says until when senders may still go by the MX records of the gateway, and notes that they do not.
 func (t *Tenant) mxActs(done map[string]bool) []Problem {
-	a := t.answer(idMXBack)
+	back := t.since(idMXBack, time.Time{})
 	switch {
 	case done[idKeep]:
-	case a == nil || !a.Done:
+	case back.IsZero():
 		return []Problem{{Code: problemDrain, Object: "MX records", Text: "they lead to Google again, and nobody can tell since when: senders may still know the old ones",
-			Do: "leave the gateway running for 72 hours, and say that the step " + idMXBack + " is done: they count from then", Blocks: true}}
-	case time.Since(a.At) < keepTime:
-		return []Problem{{Code: problemDrain, Object: "MX records", Text: "they were moved back at " + a.At.UTC().Format(time.RFC3339) + ": senders may still know the old ones",
-			Do: "leave the gateway running, and do nothing else, before " + a.At.Add(keepTime).UTC().Format(time.RFC3339), Blocks: true}}
+			Do: sayNow(idMXBack, "72 hours") + ", in which the gateway runs on. If the records never led to it, or are back for longer than that, say that the step " + idKeep + " is done", Blocks: true}}
+	case time.Since(back) < keepTime:
+		return []Problem{{Code: problemDrain, Object: "MX records", Text: "they were moved back at " + back.UTC().Format(time.RFC3339) + ": senders may still know the old ones",
+			Do: "leave the gateway running: " + waitUntil(idKeep, back.Add(keepTime)), Blocks: true}}
 	case t.Backlog != nil:
 		done[idKeep] = true
 	}
 	return nil
+}
+
+// sayNow asks for an answer from which a wait counts. It is asked for at once: who waits first waits twice.
+func sayNow(step, wait string) string {
+	return "say now that the step " + step + " is done (--done " + step + " --told FILE): " + wait + " count from then"
+}
+
+// waitUntil says what waits. What stands before it in the plan does not.
+func waitUntil(step string, at time.Time) string {
+	return "the step " + step + " and all that follow it wait until " + at.UTC().Format(time.RFC3339)
 }
 
 // backlog says what the gateway still has.
@@ -151,7 +167,7 @@ func (t *Tenant) backlog(ctx context.Context, id string, done map[string]bool) [
 	}
 	if !b.Last.IsZero() && time.Since(b.Last) < quiet {
 		out = append(out, Problem{Code: problemDrain, Object: "gateway", Text: "the last message of the tenant came in at " + b.Last.UTC().Format(time.RFC3339),
-			Do: "do nothing else before " + b.Last.Add(quiet).UTC().Format(time.RFC3339) + ", and before no more has come until then", Blocks: true})
+			Do: waitUntil(id, b.Last.Add(quiet)) + ", and longer if more comes until then", Blocks: true})
 	}
 	if b.Held > 0 {
 		out = append(out, problem(fmt.Sprintf("%d messages of the tenant are in quarantine: when the addresses of the gateway are trusted no more, what is released comes as a stranger's", b.Held),

@@ -442,7 +442,7 @@ func TestOffboardDrain(t *testing.T) {
 			}
 		}
 		blocked("drain.queue", "drain.wait") // nobody knows since when, nobody can look at the queue
-		server.AddChange(gworkspace.Change{At: time.Now(), Who: "admin@ex.net", Event: "CHANGE_GMAIL_SETTING", Name: ruleName})
+		server.AddChange(gworkspace.Change{At: time.Now(), Who: "admin@ex.net", Event: "CHANGE_GMAIL_SETTING", Name: ruleName, Enabled: new(false)})
 		tenant.Backlog = func(context.Context) (gworkspace.Backlog, error) {
 			if empty {
 				return gworkspace.Backlog{}, nil

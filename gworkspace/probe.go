@@ -155,15 +155,16 @@ type shot struct {
 	judge  func(*flight) outcome
 }
 
-// probe sends all and waits until nothing is open any more or the time is over.
-func (t *Tenant) probe(ctx context.Context) ([]Probe, error) {
+// probe sends all and waits until nothing is open any more or the time is over. What P3 has to find depends on where the
+// MX records lead.
+func (t *Tenant) probe(ctx context.Context, s mxState) ([]Probe, error) {
 	x := t.Probes
 	if err := x.check(); err != nil {
 		return nil, err
 	}
 	start := time.Now()
 	within, every := x.times()
-	shots := t.shots()
+	shots := t.shots(s)
 	flights := flightsOf(shots)
 	for _, f := range flights {
 		f.sent = x.Send.Send(ctx, f.mail)
@@ -261,7 +262,7 @@ func anyOpen(shots []*shot) bool {
 }
 
 // shots are the messages of P2 to P7. Without a witness there is P3 alone.
-func (t *Tenant) shots() []*shot {
+func (t *Tenant) shots(s mxState) []*shot {
 	p, x := t.Profile, t.Probes
 	var out []*shot
 	add := func(id, title, do string, m ProbeMail, mailbox string, judge func(*flight) outcome) *flight {
@@ -271,7 +272,7 @@ func (t *Tenant) shots() []*shot {
 		out = append(out, &shot{Probe: Probe{ID: id, Title: title, Do: do}, flight: f, judge: judge})
 		return f
 	}
-	add("P3", titleP3, t.doP3(), ProbeMail{To: x.Mailbox, Direct: true}, "", t.judgeDirect)
+	add("P3", titleP3, t.doP3(s), ProbeMail{To: x.Mailbox, Direct: true}, "", func(f *flight) outcome { return t.judgeDirect(f, s) })
 	if x.Gateway == nil {
 		return out
 	}

@@ -107,24 +107,29 @@ func (t *Tenant) judgeReturn(f *flight) outcome {
 	return right("in the inbox; " + strings.Join(slices.Concat(h.Values("Authentication-Results"), h.Values("Arc-Authentication-Results")), " | "))
 }
 
-// judgeDirect is P3: in mode Reroute, and before the MX records moved, Google has to take it.
-func (t *Tenant) judgeDirect(f *flight) outcome {
-	lock := t.Profile.Mode == MXFirst && t.Profile.MXMoved
-	switch {
-	case errors.Is(f.sent, ErrRefused) && lock:
-		return right("refused, as it has to be: " + oneLine(f.sent.Error(), 300))
-	case errors.Is(f.sent, ErrRefused):
-		return wrong("Google refuses mail from the internet: " + oneLine(f.sent.Error(), 300))
-	case f.sent != nil:
-		return unknown("not checked: the message was not sent: " + oneLine(f.sent.Error(), 300))
-	case lock:
-		return wrong("Google takes mail past the gateway")
+// judgeDirect is P3: Google has to take it as long as MX records lead there, and to refuse it when they moved.
+func (t *Tenant) judgeDirect(f *flight, s mxState) outcome {
+	lock, known := t.wantsLock(s)
+	said := "Google takes mail past the gateway"
+	if f.sent != nil {
+		said = "Google refuses mail from the internet: " + oneLine(f.sent.Error(), 300)
 	}
-	return right("Google takes it, as it has to in this mode")
+	switch {
+	case f.sent != nil && !errors.Is(f.sent, ErrRefused):
+		return unknown("not checked: the message was not sent: " + oneLine(f.sent.Error(), 300))
+	case !known && f.sent != nil:
+		return outcome{state: Unknown, text: said + "; DNS could not be asked, so whether that is right is not known",
+			do: "look up the MX records: if one of them leads to Google, turn \"" + labelReject + "\" off at once"}
+	case !known:
+		return unknown(said + "; DNS could not be asked, so whether that is right is not known")
+	case lock == (f.sent != nil):
+		return right(said + ", as it has to be")
+	}
+	return wrong(said)
 }
 
-func (t *Tenant) doP3() string {
-	if t.Profile.Mode == MXFirst && t.Profile.MXMoved {
+func (t *Tenant) doP3(s mxState) string {
+	if lock, _ := t.wantsLock(s); lock {
 		return "turn on \"" + labelReject + "\" under Inbound gateway; if it was sent from an address of the gateway, send it from elsewhere"
 	}
 	return "turn off \"" + labelReject + "\" under Inbound gateway at once, if it is on"

@@ -216,3 +216,69 @@ func TestProbeByGmail(t *testing.T) {
 type senderFunc func(ctx context.Context, m gworkspace.ProbeMail) error
 
 func (f senderFunc) Send(ctx context.Context, m gworkspace.ProbeMail) error { return f(ctx, m) }
+
+// TestProbeDirect: what P3 has to find follows from where the MX records lead, and not from the profile alone: while one
+// leads to Google, nobody is told to refuse mail there.
+func TestProbeDirect(t *testing.T) {
+	t.Parallel()
+	both := func(context.Context, string) ([]string, error) {
+		return []string{"mx1.gw.example", "smtp.google.com"}, nil
+	}
+	down := func(context.Context, string) ([]string, error) { return nil, errors.New("server misbehaving") }
+	const on, off = `turn on "Reject`, `turn off "Reject`
+	for name, c := range map[string]struct {
+		profile *gworkspace.Profile
+		mx      func(context.Context, string) ([]string, error)
+		locked  bool // Google refuses it
+		state   gworkspace.State
+		do      string
+		reject  gworkspace.State // of the step
+	}{
+		"moved, taken":               {movedMX(), ourMX, false, gworkspace.Wrong, on, gworkspace.Wrong},
+		"moved, refused":             {movedMX(), ourMX, true, gworkspace.Right, "", gworkspace.Right},
+		"back at Google, taken":      {movedMX(), googleMX, false, gworkspace.Right, "", gworkspace.Unknown},
+		"back at Google, refused":    {movedMX(), googleMX, true, gworkspace.Wrong, off, gworkspace.Wrong},
+		"one at Google, taken":       {movedMX(), both, false, gworkspace.Right, "", gworkspace.Unknown},
+		"one at Google, refused":     {movedMX(), both, true, gworkspace.Wrong, off, gworkspace.Wrong},
+		"DNS is down, taken":         {movedMX(), down, false, gworkspace.Unknown, "", gworkspace.Unknown},
+		"DNS is down, refused":       {movedMX(), down, true, gworkspace.Unknown, "if one of them leads to Google", gworkspace.Unknown},
+		"not moved, taken":           {mxFirst(), googleMX, false, gworkspace.Right, "", ""},
+		"not moved, refused":         {mxFirst(), googleMX, true, gworkspace.Wrong, off, ""},
+		"reroute, refused":           {reroute(), googleMX, true, gworkspace.Wrong, off, ""},
+		"reroute, DNS down, refused": {reroute(), down, true, gworkspace.Wrong, off, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c.profile.Access = nil
+				w := &world{sent: map[string]gworkspace.ProbeMail{}, lock: c.locked}
+				tenant := &gworkspace.Tenant{Profile: c.profile, LookupMX: c.mx, Probes: &gworkspace.Probes{Mailbox: "a@ex.net", Send: w},
+					Told: []gworkspace.Answer{ago("inbound-gateway.reject", 50, true)}}
+				one, err := tenant.Verify(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				tenant.Told = append(tenant.Told, ago("inbound-gateway.reject-off", 1, true))
+				r, err := tenant.Verify(t.Context()) // what is seen counts, whatever is told
+				if diff := cmp.Diff(codes(one.Findings), codes(r.Findings)); err != nil || diff != "" {
+					t.Errorf("%v: told on, and off (-on +off):\n%s", err, diff)
+				}
+				i := slices.IndexFunc(r.Probes, func(p gworkspace.Probe) bool { return p.ID == "P3" })
+				if p := r.Probes[i]; p.State != c.state || (c.do == "") != (p.Do == "") || !strings.Contains(p.Do, c.do) {
+					t.Errorf("%+v, want %s, %q", p, c.state, c.do)
+				}
+				if got := checkOf(r, "inbound-gateway.reject"); got.State != c.reject {
+					t.Errorf("%+v, want %s", got, c.reject)
+				}
+				for _, d := range r.Drift {
+					if c.do != on && d.Wanted == true {
+						t.Errorf("%s: mail would be refused that DNS sends to Google", d)
+					}
+				}
+				if want := c.profile.MXMoved && c.locked && c.do == off; slices.Contains(codes(r.Findings), "mx.reject") != want {
+					t.Errorf("findings %v", r.Findings)
+				}
+			})
+		})
+	}
+}

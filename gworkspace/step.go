@@ -92,6 +92,7 @@ const (
 	problemDomain       = "domain.unknown"
 	problemOtherDomain  = "domain.other"
 	problemUnit         = "unit.unknown"
+	problemGroup        = "group.unknown"
 	problemSubunit      = "unit.override"
 	problemAllowList    = "allowlist.egress"
 	problemWideAllow    = "allowlist.wide"

@@ -48,6 +48,7 @@ type observation struct {
 	domains   []Domain
 	domainErr error
 	changes   []Change
+	states    []Change // of rules, of the last day; see observeStates
 	auditErr  error
 	mx        map[string][]string
 	mxErr     map[string]error
@@ -56,6 +57,8 @@ type observation struct {
 	purge     []string // of them, those that are not granted
 	purgeErr  error
 	outside   []string // members of the protected group in domains that are not in the profile
+	noGroups  []string // protected groups that do not exist
+	noScope   bool     // access was given, and the profile asks for none: what it does not allow is a gap
 	memberErr error
 }
 
@@ -63,6 +66,7 @@ var (
 	errNoClient = errors.New("no access was given")
 	errNoScope  = errors.New("the scope for it is not granted")
 	errNoKey    = errors.New("there is no key of this client")
+	errAccess   = errors.New("the access cannot be used: see access")
 )
 
 // observe reads everything that can be read. Only a profile that makes no sense and the end of ctx are errors.
@@ -93,8 +97,12 @@ func (t *Tenant) observe(ctx context.Context) (*observation, error) {
 		if slices.Contains(o.missing, scope) {
 			return fmt.Errorf("%w: %s", errNoScope, scope)
 		}
-		return o.accessErr
+		if o.accessErr != nil {
+			return errAccess // the reason is long, and said once
+		}
+		return nil
 	}
+	o.noScope = t.Profile.Access == nil && t.Profile.Remediation == nil
 	if o.treeErr = granted(ScopePolicies); o.treeErr == nil {
 		o.tree, o.treeErr = t.readTree(ctx, granted(ScopeUnits) == nil)
 	}
@@ -110,13 +118,23 @@ func (t *Tenant) observe(ctx context.Context) (*observation, error) {
 	}
 	if len(t.Profile.Protect.Groups) > 0 && o.domainErr == nil {
 		if o.memberErr = errors.Join(granted(ScopeGroups), granted(ScopeUsers)); o.memberErr == nil {
-			o.outside, o.memberErr = t.membersOutside(ctx, o.domains)
+			o.memberErr = t.observeMembers(ctx, o)
 		}
 	}
 	if t.Profile.Remediation != nil {
 		t.observeRemediation(ctx, o)
 	}
 	return o, ctx.Err()
+}
+
+// observeStates reads which states of rules were changed within the time that a rule may still act. The log does not say
+// of which rule, so they can make the way out wait, and prove nothing.
+func (t *Tenant) observeStates(ctx context.Context, o *observation) {
+	if t.Client == nil || o.auditErr != nil || t.Profile.Mode != Reroute {
+		return
+	}
+	o.states, o.auditErr = t.Client.changes(ctx, time.Now().Add(-drainTime), eventApplication)
+	o.states = slices.DeleteFunc(o.states, func(c Change) bool { return !c.ruleState() })
 }
 
 // otherClient is the client that a key is of, if it is known and not the one that is wanted.
@@ -137,6 +155,9 @@ func (t *Tenant) observeRemediation(ctx context.Context, o *observation) {
 	}
 	o.remedy = r.mailScopes()
 	if o.purge, o.purgeErr = c.Granted(ctx, c.mailTokens(), t.mailSubject(), o.remedy); o.purgeErr != nil {
+		if o.accessErr != nil && c.cfg.MailTokens == nil && o.purgeErr.Error() == o.accessErr.Error() {
+			o.purgeErr = errAccess
+		}
 		return
 	}
 	if t.Profile.Access != nil && (o.accessKey == "" || c.cfg.MailTokens != nil) {
@@ -147,25 +168,28 @@ func (t *Tenant) observeRemediation(ctx context.Context, o *observation) {
 	o.purge, o.purgeErr = append(o.purge, lack...), err
 }
 
-// membersOutside are the members of the protected group whose addresses are in domains of the tenant that are not in
+// observeMembers finds the members of the protected group whose addresses are in domains of the tenant that are not in
 // the profile. Those outside of the tenant are not among them: no rule acts on their mail.
-func (t *Tenant) membersOutside(ctx context.Context, domains []Domain) ([]string, error) {
-	var out []string
+func (t *Tenant) observeMembers(ctx context.Context, o *observation) error {
 	for _, g := range t.Profile.Protect.Groups {
 		all, err := t.Client.members(ctx, g)
 		if err != nil {
-			return nil, err
+			return err
+		}
+		if all == nil {
+			o.noGroups = append(o.noGroups, g)
 		}
 		for _, a := range all {
 			domain := a[strings.LastIndexByte(a, '@')+1:]
 			of := func(d Domain) bool { return strings.EqualFold(d.Name, domain) }
-			if !t.Profile.serves(domain) && slices.ContainsFunc(domains, of) {
-				out = append(out, a)
+			if !t.Profile.serves(domain) && slices.ContainsFunc(o.domains, of) {
+				o.outside = append(o.outside, a)
 			}
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out), nil
+	slices.Sort(o.outside)
+	o.outside = slices.Compact(o.outside)
+	return nil
 }
 
 // A gap is something that was to be read and did not answer.
@@ -174,11 +198,12 @@ type gap struct {
 	err  error
 }
 
-// gaps are all of them. Scopes that are not granted are a matter of the access.
+// gaps are all of them. Scopes that are not granted are a matter of the access, if the profile has one.
 func (o *observation) gaps() []gap {
 	var out []gap
 	add := func(what string, err error) {
-		if err != nil && !errors.Is(err, errNoClient) && !errors.Is(err, errNoScope) && !errors.Is(err, errNoKey) {
+		known := errors.Is(err, errNoClient) || errors.Is(err, errNoKey) || errors.Is(err, errNoScope) && !o.noScope
+		if err != nil && !known {
 			out = append(out, gap{what, err})
 		}
 	}

@@ -16,16 +16,16 @@ type Answer struct {
 	At   time.Time `json:"at"`
 }
 
-// undoes says which steps each step of the way out undoes. That one of them was done after it means that the tenant
-// came back, so that it has to be done again.
+// undoes says which steps undo each step. Of the way out: that one of them was done after it means that the tenant
+// came back. Of the way in: that it went.
 var undoes = map[string][]string{
 	idRejectOff:       {idReject},
 	idPolicyFileBack:  {idPolicyFile},
 	idMXBack:          {idMX},
 	idKeep:            {idMX, idReject},
-	idRuleOff:         {idRule, idHost, idGateway},
-	idDrain:           {idRule, idHost, idGateway},
-	idRuleGone:        {idRule, idHost, idGateway},
+	idRuleOff:         {idRule},
+	idDrain:           {idRule},
+	idRuleGone:        {idRule},
 	idGatewayGone:     {idGateway, idReject},
 	idHostGone:        {idHost},
 	idStorageBack:     {idStorage},
@@ -33,10 +33,7 @@ var undoes = map[string][]string{
 	idAccessGone:      {idAccess},
 	idKeyGone:         {idAccess, idRemediation},
 	idProofGone:       {idRule, idHost, idGateway, idMX},
-}
 
-// undoneBy are the steps of the way out after which a step does not stand any more.
-var undoneBy = map[string][]string{
 	idReject:     {idRejectOff, idGatewayGone},
 	idPolicyFile: {idPolicyFileBack},
 	idRule:       {idRuleOff, idRuleGone},
@@ -45,45 +42,72 @@ var undoneBy = map[string][]string{
 	idStorage:    {idStorageBack},
 }
 
+// ruleSteps are those that take the rule away.
+var ruleSteps = []string{idRuleOff, idDrain, idRuleGone}
+
+// remade says which removal makes it news that a step is done: who makes a host again brings the tenant back, rule
+// and all; who says of one that was never deleted that it is there only confirms it.
+var remade = map[string]string{idHost: idHostGone, idGateway: idGatewayGone}
+
 // answer is what people say about a step as of now; nil: nothing.
 func (t *Tenant) answer(step string) *Answer {
-	at := t.lastSaid(step)
-	var out *Answer
-	if at >= 0 {
-		out = &t.Told[at]
+	run := t.run(step)
+	if len(run) == 0 {
+		return nil
 	}
-	for _, id := range slices.Concat(undoes[step], undoneBy[step]) {
-		if i := t.lastSaid(id); i >= 0 && t.Told[i].Done && (at < 0 || t.later(i, at)) {
-			at, out = i, &Answer{Step: step, By: t.Told[i].By, At: t.Told[i].At}
-		}
-	}
-	return out
+	return &run[len(run)-1]
 }
 
-// lastSaid is the index of the newest answer about a step itself, or -1.
-func (t *Tenant) lastSaid(step string) int {
-	out := -1
-	for i, a := range t.Told {
-		if a.Step == step && (out < 0 || t.later(i, out)) {
-			out = i
+// since is from when on people say, without a break, that a step is done, of what they said after a time. Zero: they do
+// not. That somebody says it again does not begin it anew.
+func (t *Tenant) since(step string, after time.Time) time.Time {
+	for _, a := range t.run(step) {
+		if a.Done && a.At.After(after) {
+			return a.At
 		}
 	}
-	return out
+	return time.Time{}
 }
 
-// later says which of two answers is the newer: of the same time, the one that stands further down.
-func (t *Tenant) later(i, j int) bool {
-	if c := t.Told[i].At.Compare(t.Told[j].At); c != 0 {
-		return c > 0
+// run are the newest answers about a step that all say the same, oldest first. That a step is done which undoes it
+// counts as an answer that it is not, unless that was taken back. Of answers of one time, the one that stands further
+// down is the newer.
+func (t *Tenant) run(step string) []Answer {
+	told := slices.Clone(t.Told)
+	slices.SortStableFunc(told, func(a, b Answer) int { return a.At.Compare(b.At) })
+	stands := map[string]bool{} // the newest answer about each step
+	for _, a := range told {
+		stands[a.Step] = a.Done
 	}
-	return i > j
+	var run []Answer
+	removed := map[string]bool{} // what was said to be removed since the run began
+	for _, a := range told {
+		removal, ok := remade[a.Step]
+		back := ok && removed[removal] && slices.Contains(ruleSteps, step)
+		switch {
+		case a.Step == step:
+		case a.Done && stands[a.Step] && (back || slices.Contains(undoes[step], a.Step)):
+			a = Answer{Step: step, By: a.By, At: a.At}
+		default:
+			removed[a.Step] = a.Done
+			continue
+		}
+		if len(run) > 0 && run[0].Done != a.Done {
+			run = nil
+		}
+		if len(run) == 0 {
+			clear(removed)
+		}
+		run = append(run, a)
+	}
+	return run
 }
 
 // unheard notes answers that have no effect.
 func (t *Tenant) unheard() []string {
 	var ids []string
 	for _, id := range []string{idAccess, idRemediation, idMX} {
-		if t.lastSaid(id) >= 0 {
+		if slices.ContainsFunc(t.Told, func(a Answer) bool { return a.Step == id }) {
 			ids = append(ids, id)
 		}
 	}

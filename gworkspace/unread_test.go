@@ -1,10 +1,12 @@
 package gworkspace_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -30,16 +32,23 @@ func TestUnread(t *testing.T) {
 		unread []string // what stands before the colon
 		blocks bool
 	}{
-		"all is read":                {onboarded, nil, nil, false},
-		"a dead key":                 {dead("token", 400, "invalid_grant"), nil, []string{"access"}, true},
-		"a dead key, two steps":      {dead("token", 400, "invalid_grant"), remediation, []string{"access", "remediation"}, true},
-		"policies":                   {dead("policies.list", 403, "forbidden"), nil, []string{"policies"}, false},
-		"audit log":                  {dead("activities.list", 403, "forbidden"), nil, []string{"audit log"}, false},
-		"domains":                    {dead("domains.list", 403, "forbidden"), nil, []string{"domains"}, false},
-		"units":                      {dead("orgunits.list", 403, "forbidden"), nil, []string{"policies"}, false},
-		"members":                    {dead("groups.get", 403, "forbidden"), func(p *gworkspace.Profile) { p.Protect.Groups = []string{"g@ex.net"} }, []string{"members of the group"}, false},
-		"no scope: drift":            {func(s *gworkspacetest.Server) {}, nil, nil, false},
-		"no scope, and nobody reads": {func(s *gworkspacetest.Server) {}, func(p *gworkspace.Profile) { p.Access = nil }, nil, false},
+		"all is read":               {onboarded, nil, nil, false},
+		"a dead key":                {dead("token", 400, "invalid_grant"), nil, []string{"access"}, true},
+		"a dead key, two steps":     {dead("token", 400, "invalid_grant"), remediation, []string{"access", "remediation"}, true},
+		"policies":                  {dead("policies.list", 403, "forbidden"), nil, []string{"policies"}, false},
+		"audit log":                 {dead("activities.list", 403, "forbidden"), nil, []string{"audit log"}, false},
+		"domains":                   {dead("domains.list", 403, "forbidden"), nil, []string{"domains"}, false},
+		"units":                     {dead("orgunits.list", 403, "forbidden"), nil, []string{"policies"}, false},
+		"members":                   {dead("groups.get", 403, "forbidden"), func(p *gworkspace.Profile) { p.Protect.Groups = []string{"g@ex.net"} }, []string{"members of the group"}, false},
+		"no scope: drift":           {func(s *gworkspacetest.Server) {}, nil, nil, false},
+		"access that gives nothing": {func(s *gworkspacetest.Server) {}, func(p *gworkspace.Profile) { p.Access = nil }, []string{"policies", "domains", "audit log"}, false},
+		"access that gives a part": {func(s *gworkspacetest.Server) {
+			s.AddRules(top, ours(nil))
+			s.Grant(slices.DeleteFunc(slices.Clone(readScopes), func(s string) bool { return s == gworkspace.ScopeAudit })...)
+		}, func(p *gworkspace.Profile) { p.Access = nil }, []string{"audit log"}, false},
+		"access to mailboxes alone": {func(s *gworkspacetest.Server) {
+			s.Grant(gworkspace.ScopeModify, gworkspace.ScopeUsers, gworkspace.ScopeGroups)
+		}, func(p *gworkspace.Profile) { p.Access = nil; remediation(p) }, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -73,8 +82,12 @@ func TestUnread(t *testing.T) {
 				if err != nil || (plan.Blocked() != nil) != c.blocks {
 					t.Errorf("%v: the plan is blocked by %v", err, plan.Blocked())
 				}
-				if back, err := tenant.Offboard(t.Context()); err != nil || back.Blocked() != nil {
+				back, err := tenant.Offboard(t.Context())
+				if err != nil || back.Blocked() != nil {
 					t.Errorf("%v: the way out, at whose end the key is dead, is blocked by %v", err, back.Blocked())
+				}
+				if c.blocks && !strings.Contains(strings.Join(back.Notes, " "), "(HTTP 400, invalid_grant)") {
+					t.Errorf("why nothing was read is not said: %q", back.Notes)
 				}
 			})
 		})
@@ -166,5 +179,68 @@ func TestRemediationScopes(t *testing.T) {
 				t.Errorf("%+v, lacks %q", got, lacks)
 			}
 		})
+	}
+}
+
+// TestUnreadOnce: the reason why nothing could be read is said among the findings, and elsewhere pointed to.
+func TestUnreadOnce(t *testing.T) {
+	t.Parallel()
+	server := gworkspacetest.New(gworkspacetest.Config{})
+	onboarded(server)
+	server.Inject(gworkspacetest.Fault{Op: "token", Status: 400, Reason: "invalid_grant", Times: 1000})
+	p := reroute()
+	p.Remediation = &gworkspace.Remediator{ClientID: gworkspacetest.ClientID}
+	r, err := tenantOf(t, server, p).Verify(t.Context())
+	if err != nil || len(r.Unread) != 2 {
+		t.Fatalf("%v: unread %q", err, r.Unread)
+	}
+	_, reason, _ := strings.Cut(r.Unread[0], "access: ")
+	r.Unread = nil // whoever reads the error of a command has it from there
+	raw, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted, _ := json.Marshal(reason)
+	if n := strings.Count(string(raw), strings.Trim(string(quoted), "\"")); n != 1 {
+		t.Errorf("%q is said %d times:\n%s", reason, n, raw)
+	}
+	for _, step := range []string{"access", "storage", "redirect-rule", "remediation"} {
+		if c := checkOf(r, step); c.State != gworkspace.Unknown || !strings.Contains(c.Note, "see access") {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// TestGroupGone: a rule for a group that does not exist protects nobody.
+func TestGroupGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // reads of policies are a second apart
+		server := gworkspacetest.New(gworkspacetest.Config{})
+		onboarded(server)
+		p := reroute()
+		p.Protect.Groups = []string{"nobody-made-this@ex.net"}
+		tenant := tenantOf(t, server, p)
+		plan, err := tenant.Plan(t.Context())
+		if err != nil || plan.Blocked() == nil || !slices.Contains(codes(plan.Problems), "group.unknown") {
+			t.Errorf("%v: blocked by %v", err, plan.Blocked())
+		}
+		r, err := tenant.Verify(t.Context())
+		if err != nil || r.OK() || checkOf(r, "redirect-rule").State != gworkspace.Wrong {
+			t.Errorf("%v: %+v", err, r)
+		}
+	})
+}
+
+// TestRuleByLog: where policies are not read, an entry that says that the rule was turned off does not show that it stands.
+func TestRuleByLog(t *testing.T) {
+	t.Parallel()
+	for want, enabled := range map[gworkspace.State]*bool{gworkspace.Right: nil, gworkspace.Unknown: new(false)} {
+		server := gworkspacetest.New(gworkspacetest.Config{})
+		server.Grant(gworkspace.ScopeAudit)
+		server.AddChange(gworkspace.Change{At: time.Now().Add(-time.Hour), Event: "CHANGE_GMAIL_SETTING", Name: ruleName, Enabled: enabled})
+		r, err := tenantOf(t, server, reroute()).Verify(t.Context())
+		if c := checkOf(r, "redirect-rule"); err != nil || c.State != want {
+			t.Errorf("%v: %+v, want %s", err, c, want)
+		}
 	}
 }

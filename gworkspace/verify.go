@@ -159,7 +159,7 @@ func (t *Tenant) Verify(ctx context.Context) (*Report, error) {
 		r.Skipped = append(r.Skipped, "the host of the gateway was not connected to (P1)")
 	}
 	if t.Probes != nil {
-		more, err := t.probe(ctx)
+		more, err := t.probe(ctx, o.mxState(p))
 		if err != nil {
 			return nil, err
 		}

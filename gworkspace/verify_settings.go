@@ -21,7 +21,11 @@ func (t *Tenant) checkAccess(o *observation, f *findings) {
 		f.problem(Problem{Code: problemAdmin, Object: "access", Text: "the key is of the client " + oneLine(o.accessKey, 40) + ", the profile names " + a.ClientID,
 			Do: "write the client id of the key into the profile, or give the key of that client: a delegation to the other one would have no effect", Blocks: true})
 	} else {
-		f.delegation(c, readScopes, o.missing, o.accessErr)
+		err := o.accessErr
+		if err != nil {
+			err = errAccess // the problem of the access has the reason
+		}
+		f.delegation(c, readScopes, o.missing, err)
 	}
 	if o.admin != nil && !o.admin.IsAdmin {
 		f.problem(Problem{Code: problemAdmin, Object: a.Admin, Text: "this user is no super administrator: policies cannot be read as it", Do: "name a super administrator as admin", Blocks: true})
@@ -46,13 +50,18 @@ func (t *Tenant) checkGaps(o *observation, f *findings) {
 	}
 }
 
-// checkMembers finds members of the protected group whose mail the gateway would refuse.
+// checkMembers finds protected groups that do not exist, and members whose mail the gateway would refuse.
 func (t *Tenant) checkMembers(o *observation, f *findings) {
 	groups := t.Profile.Protect.Groups
 	switch {
 	case len(groups) == 0:
 	case o.domainErr != nil || o.memberErr != nil:
 		f.notes = append(f.notes, "the members of "+strings.Join(groups, ", ")+" were not read: see that all of their addresses are in domains of the profile")
+	case len(o.noGroups) > 0:
+		none := strings.Join(o.noGroups, ", ")
+		f.wrong(Check{Step: idRule, Object: "content compliance rule " + t.Profile.ruleName(), Unit: "group " + none, State: Wrong, How: Read, From: "the directory"},
+			Drift{Field: "group", Wanted: none, Note: "there is no such group, so the rule protects nobody"})
+		f.problem(Problem{Code: problemGroup, Object: none, Text: "there is no such group: a rule for it protects nobody", Do: "write its address as the directory shows it, or make the group", Blocks: true})
 	case len(o.outside) > 0:
 		f.problem(Problem{Code: problemOutside, Object: strings.Join(groups, ", "), Blocks: true,
 			Text: fmt.Sprintf("%d members have addresses in domains that are not in the profile: the rule would send their mail to the gateway, which refuses it: %s",
@@ -279,7 +288,22 @@ func (t *Tenant) checkReject(o *observation, f *findings, probes []Probe) {
 	if !t.Profile.MXMoved {
 		return
 	}
-	t.conclude(o, f, Check{Step: idReject, Object: "setting Inbound gateway, " + labelReject}, probeOf(probes, "P3"), gatewayEvent, false)
+	c := Check{Step: idReject, Object: "setting Inbound gateway, " + labelReject}
+	lock, known := t.wantsLock(o.mxState(t.Profile))
+	if lock && known {
+		t.conclude(o, f, c, probeOf(probes, "P3"), gatewayEvent, false)
+		return
+	}
+	if x := probeOf(probes, "P3"); x != nil && x.State == Wrong {
+		c.State, c.How, c.From = Wrong, Inferred, "probe P3"
+		f.wrong(c, Drift{Field: labelReject, Wanted: false, Found: true, Note: "MX records lead to Google, and it refuses mail from the internet: turn the tick off at once. " + x.Detail})
+		return
+	}
+	c.State, c.Note = Unknown, "MX records lead to Google: it has to be off until they name the gateway alone"
+	if !known {
+		c.Note = "DNS could not be asked: whether it has to be on is not known"
+	}
+	f.check(c)
 }
 
 // checkNoReject is about mode Reroute: there direct mail is all there is.
@@ -320,7 +344,7 @@ func (t *Tenant) conclude(o *observation, f *findings, c Check, x *Probe, about 
 	case a != nil:
 		c.State, c.How, c.From = Right, Told, said(a)
 		f.check(c)
-	case ch != nil && byLog:
+	case ch != nil && byLog && !ch.turnsOff():
 		c.State, c.How, c.From, c.Note = Right, Inferred, ch.line(), "the log shows that it was made, not what stands in it"
 		f.check(c)
 	default:

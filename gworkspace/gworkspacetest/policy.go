@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -166,8 +167,12 @@ func (s *Server) listChanges(r *http.Request, _ []byte) reply {
 		if c.Event == "CHANGE_APPLICATION_SETTING" {
 			kind, name, text = "APPLICATION_SETTINGS", "APPLICATION_NAME", "NEW_VALUE"
 		}
+		enabled := ""
+		if c.Enabled != nil {
+			enabled = strconv.FormatBool(*c.Enabled)
+		}
 		var params []map[string]string
-		for _, p := range [][2]string{{"SETTING_NAME", c.Setting}, {name, c.Name}, {text, c.Text}, {"ORG_UNIT_NAME", c.Unit}} {
+		for _, p := range [][2]string{{"SETTING_NAME", c.Setting}, {name, c.Name}, {text, c.Text}, {"ORG_UNIT_NAME", c.Unit}, {"ENABLED_SETTING", enabled}} {
 			if p[1] != "" {
 				params = append(params, map[string]string{"name": p[0], "value": p[1]})
 			}

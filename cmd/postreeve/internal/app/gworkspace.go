@@ -43,9 +43,9 @@ type gworkspaceFlags struct {
 	gworkspaceAuth
 	Config  string   `short:"c" placeholder:"FILE" help:"The configuration of the gateway: compared with the profile, and where its ledger and queue are."`
 	Secrets string   `placeholder:"FILE" help:"The secrets of the loop and the tenant, as postreeve gworkspace secrets makes them: compared with what the rule looks for."`
-	Done    []string `placeholder:"STEP" help:"A person says that this step is done; counts for what cannot be read."`
+	Done    []string `placeholder:"STEP" help:"A person says that this step is done; counts for what cannot be read, and beyond this call only with --told."`
 	NotDone []string `placeholder:"STEP" help:"A person says that it is not, or not any more: takes back what was said with --done."`
-	Told    string   `placeholder:"FILE" help:"Keep what was said with --done and --not-done here, and read it."`
+	Told    string   `placeholder:"FILE" help:"Keep what was said with --done and --not-done here, and when, and read it: for later calls, and for the waits that count from it."`
 	By      string   `placeholder:"NAME" help:"Who said it; by default the user."`
 	MXMoved string   `name:"mx-moved" enum:"profile,yes,no" default:"profile" help:"Whether the MX records name the gateway and their old TTL is over: yes or no, instead of what the profile says."`
 	NoWait  bool     `help:"Send no probes and connect to no host; says what was left out."`
@@ -152,21 +152,26 @@ func readSecrets(who, path string) (*gworkspace.Secrets, error) {
 	return s, nil
 }
 
-// told reads what was said before, and keeps what is said now.
+// told are the answers from before with those of the flags, which keepTold keeps.
 func (f *gworkspaceFlags) told(e *env, p *gworkspace.Profile) ([]gworkspace.Answer, error) {
 	all, err := readTold(f.Told)
 	if err != nil {
 		return nil, err
 	}
 	said, err := f.said(e, p)
-	if err != nil || len(said) == 0 {
-		return all, err
+	return append(all, said...), err
+}
+
+// keepTold keeps what the flags say, after all that may refuse the command: one that is refused changes nothing.
+func (f *gworkspaceFlags) keepTold(e *env, t *gworkspace.Tenant) error {
+	switch {
+	case len(f.Done)+len(f.NotDone) == 0:
+		return nil
+	case f.Told == "":
+		e.err.printf("what was said counts for this call alone, and so do waits that count from it: keep it with --told FILE\n")
+		return nil
 	}
-	all = append(all, said...)
-	if f.Told == "" {
-		return all, nil
-	}
-	return all, writeJSON(f.Told, all)
+	return writeJSON(f.Told, t.Told)
 }
 
 // readTold returns nothing for a file that is not there yet.

@@ -16,11 +16,13 @@ type gworkspaceOffboardCmd struct {
 }
 
 func (gworkspaceOffboardCmd) Help() string {
-	return `Shows the steps that are left of the way out, in the order that loses no mail: what sends mail to the gateway first, what it needs to come back next, the access that confirms it last. While mail may still be at the gateway it says until when to wait: with -c the queue, the quarantine and the last message are read from its store, with --probe a message from outside shows whether mail is still sent to it. What cannot be read is said with --done.
+	return `Shows the steps that are left of the way out, in the order that loses no mail: what sends mail to the gateway first, what it needs to come back next, the access that confirms it last. While mail may still be at the gateway it says until when to wait: with -c the queue, the quarantine and the last message are read from its store, with --probe a message from outside shows whether mail is still sent to it. What cannot be read is said with --done STEP --told FILE: the file keeps it and when it was said, from which waits count.
 
 Example:
   postreeve gworkspace offboard --profile ex.yaml --key-file key.json \
     -c postreeve.yaml --wait 30m
+  postreeve gworkspace offboard --profile ex.yaml --key-file key.json \
+    -c postreeve.yaml --told told.json --done redirect-rule.off
 
 ` + codesOfTenants + ` Something in the way is an error.`
 }
@@ -38,6 +40,9 @@ func (c *gworkspaceOffboardCmd) Run(e *env) error {
 	if c.Wait > 0 && t.Backlog == nil {
 		return usage(e, "--wait: %s", side.why)
 	}
+	if err := c.keepTold(e, t); err != nil {
+		return err
+	}
 	if err := c.empty(e, t); err != nil {
 		return err
 	}
@@ -45,7 +50,7 @@ func (c *gworkspaceOffboardCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return c.planned(e, plan)
+	return c.planned(e, t.Profile, plan)
 }
 
 // empty waits until nothing is queued, or the time is over: the plan says then that it is not.

@@ -39,16 +39,19 @@ func (c *gworkspacePlanCmd) Run(e *env) error {
 		return err
 	}
 	defer side.close()
+	if err := c.keepTold(e, t); err != nil {
+		return err
+	}
 	t.Reveal = c.Reveal
 	plan, err := t.Plan(e.ctx)
 	if err != nil {
 		return err
 	}
-	return c.planned(e, plan)
+	return c.planned(e, t.Profile, plan)
 }
 
 // planned shows a plan, which a person does.
-func (f *gworkspaceFlags) planned(e *env, plan *gworkspace.Plan) error {
+func (f *gworkspaceFlags) planned(e *env, p *gworkspace.Profile, plan *gworkspace.Plan) error {
 	print := func(s *screen) {
 		s.printf("%s\n\n", s.style(bold, fmt.Sprintf("%s: %s", plan.Direction, show(plan.Tenant))))
 		printPlan(s, viewOf[planView](plan))
@@ -59,11 +62,34 @@ func (f *gworkspaceFlags) planned(e *env, plan *gworkspace.Plan) error {
 	}
 	switch {
 	case plan.Blocked() != nil:
-		return errors.New("something is in the way: do nothing before it is gone, or accepted in the profile")
+		return errors.New(inTheWay(p, plan))
 	case len(plan.Steps) > 0:
 		return exit(exitPlanned)
 	}
 	return nil
+}
+
+// inTheWay is the last line of a plan that is blocked. A step may be what takes the problem away, so that it does not say
+// to do nothing; and what can be accepted is named, since most cannot.
+func inTheWay(p *gworkspace.Profile, plan *gworkspace.Plan) string {
+	var codes []string
+	for _, x := range plan.Problems {
+		if x.Blocks && !slices.Contains(codes, x.Code) && acceptable(p, x.Code) {
+			codes = append(codes, x.Code)
+		}
+	}
+	out := "see what is in the way first"
+	if len(codes) > 0 {
+		out += "; if it is known and meant, add accept: [" + strings.Join(codes, ", ") + "] to the profile"
+	}
+	return out
+}
+
+// acceptable says whether a profile may say of a problem that it is meant, and does not yet.
+func acceptable(p *gworkspace.Profile, code string) bool {
+	with := *p
+	with.Accept = append(slices.Clone(p.Accept), code)
+	return !slices.Contains(p.Accept, code) && with.Check() == nil
 }
 
 type gworkspaceVerifyCmd struct {
@@ -72,7 +98,7 @@ type gworkspaceVerifyCmd struct {
 }
 
 func (gworkspaceVerifyCmd) Help() string {
-	return `Reads policies, the audit log, the directory and the delegation, connects to the scanner host as Google would (P1), compares the gateway with the profile (-c, --secrets), and names object, field, wanted and found of all that is not as wanted. Each setting says how it is known: read, inferred or told; what nobody knows is unknown and does not count as drift. It changes nothing.
+	return `Reads policies, the audit log, the directory and the delegation, connects to the scanner host as Google would (P1), compares the gateway with the profile (-c, --secrets), and names object, field, wanted and found of all that is not as wanted. Each setting says how it is known: read, inferred or told; what nobody knows is unknown and does not count as drift, and is said with --done STEP --told FILE. It changes nothing.
 
 With --probe messages go through the whole loop (P2 to P7): the ledger of the gateway says whether they came by, with which verdict, and where they went; the Gmail API, with gmail.modify, where they ended. What a probe lacks makes it "not checked", never right, and says what a person can look at.
 
@@ -91,6 +117,9 @@ func (c *gworkspaceVerifyCmd) Run(e *env) error {
 		return err
 	}
 	defer side.close()
+	if err := c.keepTold(e, t); err != nil {
+		return err
+	}
 	r, err := t.Verify(e.ctx)
 	if err != nil {
 		return err
@@ -159,7 +188,7 @@ func (c *gworkspaceRunbookCmd) gatewayStep(p *gworkspace.Profile, verify string)
 		Why: "Mail must not come to a gateway that does not know the domain, which refuses it, or that nobody has proven the domain to, which defers it.", Wait: "none", Check: verify,
 		Undo: "Take the domains out of the configuration again, as the last step of the way out.",
 		Console: &gworkspace.Console{Path: "On the machine of the gateway", Expect: "verify says that the gateway is right, for each of the domains.", Values: []gworkspace.Value{
-			{Name: "In postreeve.yaml, where names of files are relative to it", Value: c.settings(p)},
+			{Name: "In postreeve.yaml, where names of files are relative to it; where domains: or headers: are there already, join the lines below them with what stands under these", Value: c.settings(p)},
 			{Name: "Print the record of each domain, to be put into DNS", Value: strings.Join(add, "\n")},
 			{Name: "See that they are there", Value: strings.Join(prove, "\n")}}}}
 	if p.Mode == gworkspace.Reroute {
@@ -173,7 +202,7 @@ func (c *gworkspaceRunbookCmd) settings(p *gworkspace.Profile) string {
 	var b strings.Builder
 	prefix := cmp.Or(p.Headers.Prefix, "X-Postreeve")
 	if p.Headers.Prefix != "" {
-		fmt.Fprintf(&b, "headers: {prefix: %s}\n", prefix)
+		fmt.Fprintf(&b, "headers:\n  prefix: %s\n", prefix)
 	}
 	b.WriteString("domains:\n")
 	for _, d := range p.Domains {

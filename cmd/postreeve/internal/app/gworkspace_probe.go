@@ -136,21 +136,34 @@ func (s *probeSender) trusted() netip.Addr { return addressIn(s.addrs, s.egress)
 
 // addressIn is an address of this machine that is in one of some networks.
 func addressIn(addrs func() ([]net.Addr, error), nets []netip.Prefix) netip.Addr {
-	all, err := addrs()
-	if err != nil {
-		return netip.Addr{}
-	}
-	for _, a := range all {
-		n, ok := a.(*net.IPNet)
-		if !ok {
-			continue
-		}
-		ip, _ := netip.AddrFromSlice(n.IP)
-		if ip = ip.Unmap(); slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(ip) }) {
+	return firstIn(machineAddrs(addrs), nets)
+}
+
+// firstIn is the first address that is in one of some networks; the zero one if none is.
+func firstIn(all []netip.Addr, nets []netip.Prefix) netip.Addr {
+	for _, ip := range all {
+		if slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(ip) }) {
 			return ip
 		}
 	}
 	return netip.Addr{}
+}
+
+// machineAddrs are the addresses of this machine, none if they cannot be had.
+func machineAddrs(addrs func() ([]net.Addr, error)) []netip.Addr {
+	all, err := addrs()
+	if err != nil {
+		return nil
+	}
+	var out []netip.Addr
+	for _, a := range all {
+		if n, ok := a.(*net.IPNet); ok {
+			if ip, ok := netip.AddrFromSlice(n.IP); ok {
+				out = append(out, ip.Unmap())
+			}
+		}
+	}
+	return out
 }
 
 // probeBody is what stands in a test message.

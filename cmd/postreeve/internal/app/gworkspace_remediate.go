@@ -49,6 +49,9 @@ func (c *gworkspaceRemediateCmd) Run(e *env) error {
 	if t.Client == nil {
 		return usage(e, "there is no access to the tenant: --key-file, or --auth keyless")
 	}
+	if err := c.keepTold(e, t); err != nil {
+		return err
+	}
 	if err := agree(e, c.Yes, c.question(len(targets))); err != nil {
 		return err
 	}

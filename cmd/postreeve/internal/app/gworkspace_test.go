@@ -154,45 +154,6 @@ func TestGWorkspaceDeadKey(t *testing.T) {
 	}
 }
 
-// TestGWorkspaceTold: what was said can be taken back, and what nobody has to say is refused.
-func TestGWorkspaceTold(t *testing.T) {
-	t.Parallel()
-	d := newGoogleDesk(t)
-	d.GrantAll()
-	state := func(step string, args ...string) gworkspace.Check {
-		t.Helper()
-		got := run(t, "", slices.Concat([]string{"gworkspace", "verify", "--json"}, d.args, args)...)
-		for _, c := range lines[gworkspace.Report](t, got.out)[0].Checks {
-			if c.Step == step {
-				return c
-			}
-		}
-		t.Fatalf("no check of %s:\n%s", step, got.out)
-		return gworkspace.Check{}
-	}
-	told := []string{"--told", d.file("told.json")}
-	if c := state("host", append(told, "--done", "host", "--by", "anna")...); c.State != gworkspace.Right || c.How != gworkspace.Told {
-		t.Errorf("said to be done: %+v", c)
-	}
-	if c := state("host", append(told, "--not-done", "host", "--by", "ben")...); c.State != gworkspace.Missing || !strings.Contains(c.From, "ben") {
-		t.Errorf("taken back: %+v", c)
-	}
-	if c := state("host", told...); c.State != gworkspace.Missing {
-		t.Errorf("it is not kept: %+v", c)
-	}
-	for _, c := range []struct{ args, want string }{
-		{"--not-done hots", "--not-done hots: there is no such step: did you mean host?"},
-		{"--done host --not-done host", "one of them"},
-		{"--done access", "--done access: nobody has to say it: that a token is given"},
-	} {
-		before, _ := os.ReadFile(d.file("told.json"))
-		got := d.run(t, 64, "plan", append(told, strings.Fields(c.args)...)...)
-		if after, _ := os.ReadFile(d.file("told.json")); !strings.Contains(got.err, c.want) || string(before) != string(after) {
-			t.Errorf("%s: %s, and keeps %s", c.args, got.err, after)
-		}
-	}
-}
-
 // TestGWorkspaceFlags: a flag that would have no effect is refused, and not passed over.
 func TestGWorkspaceFlags(t *testing.T) {
 	t.Parallel()
@@ -365,53 +326,5 @@ func TestGWorkspaceRunbook(t *testing.T) {
 				t.Errorf("%s: longer than 80 columns: %q", verb, line)
 			}
 		}
-	}
-}
-
-// TestGWorkspacePasted: the settings of the runbook are pasted as they stand, and verify finds the gateway right.
-func TestGWorkspacePasted(t *testing.T) {
-	t.Parallel()
-	for name, profile := range map[string]string{
-		"reroute":     gworkspaceProfile,
-		"own headers": gworkspaceProfile + "headers: {prefix: X-Acme, tenant: X-Acme-Customer}\n",
-		"two domains": strings.Replace(gworkspaceProfile, "ex.net", "[ex.net, ex.org]", 1),
-		"mx-first":    strings.Replace(strings.Replace(gworkspaceProfile, "reroute", "mx-first", 1), "egress: [192.0.2.10]", "egress: [192.0.2.10], mx: [mx.gw.example]", 1),
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := newGoogleDesk(t)
-			d.GrantAll()
-			d.secrets(t)
-			if err := os.WriteFile(d.file("p.yaml"), []byte(profile), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			g := lines[gworkspace.Guide](t, exits(t, 0, "gworkspace", "runbook", "--profile", d.file("p.yaml"), "--secrets", d.file("s.json"), "--json").out)[0]
-			config := "hostname: mx.gw.example\nlisten: [\"127.0.0.1:2525\"]\nstate: state\n"
-			for _, v := range g.Steps[0].Console.Values {
-				if strings.Contains(v.Value, "domains:") {
-					config += v.Value + "\n"
-				}
-			}
-			if err := os.WriteFile(d.file("postreeve.yaml"), []byte(config), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			got := run(t, "", slices.Concat([]string{"gworkspace", "verify", "--json", "-c", d.file("postreeve.yaml"), "--secrets", d.file("s.json")}, d.args)...)
-			report := lines[gworkspace.Report](t, got.out)
-			if len(report) != 1 {
-				t.Fatalf("%+v\n%s", got, config)
-			}
-			seen := 0
-			for _, c := range report[0].Checks {
-				if c.Step == g.Steps[0].ID {
-					seen++
-					if c.State != gworkspace.Right {
-						t.Errorf("%+v\n%+v\n%s", c, report[0].Drift, config)
-					}
-				}
-			}
-			if seen == 0 {
-				t.Errorf("the gateway was not compared:\n%s", got.out)
-			}
-		})
 	}
 }

@@ -1,9 +1,7 @@
 package app
 
 import (
-	"cmp"
-	"errors"
-	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -15,11 +13,12 @@ import (
 type otherOffboardCmd struct {
 	otherFlags
 	strangerFlags
-	Done []string `placeholder:"STEP" help:"A person says that this step is done; for all but the MX records, which are looked up."`
+	SeenAs string   `placeholder:"ADDRESS" help:"The public address that this machine is seen by, where it is behind a NAT. Without one an answer to a machine that has only private addresses does not show that the server is open."`
+	Done   []string `placeholder:"STEP" help:"A person says that this step is done; for all but the MX records, which are looked up. A server that is seen to refuse strangers is not open, whatever is said."`
 }
 
 func (otherOffboardCmd) Help() string {
-	return `Shows the steps of the way back that are left: the server is opened first, then the MX records move back, and what mail on its way needs goes last. DNS tells where the MX records lead, --recipient whether the server is open; what else the server has set is seen by nobody from outside, and said with --done. --was names the MX hosts from before.
+	return `Shows the steps of the way back that are left: the server is opened first, then the MX records move back, and what mail on its way needs goes last. DNS tells where the MX records lead, --recipient with --egress whether the server is open, if this machine is a stranger to it; what else the server has set is seen by nobody from outside, and said with --done. --was names the MX hosts from before.
 
 Example:
   postreeve other offboard -c postreeve.yaml --server postfix \
@@ -27,16 +26,19 @@ Example:
   postreeve other offboard -c postreeve.yaml --done lock.off \
     --done spam-rule.remove ex.net
 
-Exit codes: 0 all is done, 2 steps left, 1 error, 64 wrong usage or configuration.`
+Exit codes: 0 all is done, 2 steps left or something in the way, 1 error, 64 wrong usage or configuration.`
 }
 
 // Run shows the way back.
 func (c *otherOffboardCmd) Run(e *env) error {
-	if err := c.strangerFlags.valid(e); err != nil {
+	if err := c.valid(e); err != nil {
 		return err
 	}
 	d, err := c.open(e)
 	if err != nil {
+		return err
+	}
+	if err := c.inDomain(e, d); err != nil {
 		return err
 	}
 	steps := d.back()
@@ -49,16 +51,18 @@ func (c *otherOffboardCmd) Run(e *env) error {
 		return refusedOther(err)
 	}
 	plan := &m365.Plan{Version: 1, Direction: m365.OffboardPlan, Tenant: d.domain, Made: time.Now().UTC(), Steps: []m365.Step{}}
-	moved := !slices.ContainsFunc(found.MX, func(mx dnsverify.MX) bool { return d.ours(mx.Host) })
+	moved := d.moved(found)
 	done[otherMX+".back"] = moved
 	if c.Recipient != "" {
-		open, err := c.isOpen(e, d, found, moved, plan)
+		state, err := c.isOpen(e, d, found, plan)
 		if err != nil {
 			return err
 		}
-		done[otherLock+".off"] = done[otherLock+".off"] || open
+		if state != openUnseen { // what is seen counts more than what was said
+			done[otherLock+".off"] = state == openSeen
+		}
 	}
-	if moved && !done[otherLock+".off"] {
+	if d.direct(found) && !done[otherLock+".off"] {
 		plan.Notes = append(plan.Notes, "Mail comes directly now: a server that still takes the gateway alone refuses it. See at once that it is open, with --recipient from a machine that it does not know, and say --done "+otherLock+".off.")
 	}
 	if moved {
@@ -77,10 +81,23 @@ func (c *otherOffboardCmd) Run(e *env) error {
 	}); err != nil {
 		return err
 	}
-	if len(plan.Steps) > 0 {
+	if len(plan.Steps) > 0 || plan.Blocked() != nil {
 		return exit(exitPlanned)
 	}
 	return nil
+}
+
+// valid looks at the flags before anything is done.
+func (c *otherOffboardCmd) valid(e *env) error {
+	if c.SeenAs != "" {
+		if a, err := netip.ParseAddr(c.SeenAs); err != nil || !dnsverify.Public(a) {
+			return usage(e, "--seen-as %s is no public address", c.SeenAs)
+		}
+		if c.Recipient == "" {
+			return usage(e, "--seen-as goes with --recipient, which asks the server")
+		}
+	}
+	return c.strangerFlags.valid(e)
 }
 
 // told are the steps that somebody says are done.
@@ -100,64 +117,4 @@ func (c *otherOffboardCmd) told(e *env, steps []m365.Step) (map[string]bool, err
 		done[id] = true
 	}
 	return done, nil
-}
-
-// isOpen asks whether the server takes mail from strangers. What it says counts for nothing where this machine may be
-// one that it lets in as the gateway.
-func (c *otherOffboardCmd) isOpen(e *env, d *otherDesk, found *dnsverify.Discovery, moved bool, plan *m365.Plan) (bool, error) {
-	p, err := d.prober(c.Recipient, c.Timeout)
-	if err != nil {
-		return false, err
-	}
-	note := func(text string) { plan.Notes = append(plan.Notes, text) }
-	hosts := c.servers(d, found, moved)
-	open := len(hosts) > 0
-	for _, h := range hosts {
-		hop, err := p.Probe(e.ctx, h)
-		switch {
-		case e.ctx.Err() != nil:
-			return false, errors.New("interrupted")
-		case err != nil:
-			open = false
-			note("Whether " + h + " is open was not seen: " + plain(err) + ".")
-			continue
-		}
-		open = open && len(hop.Addrs) > 0
-		for _, a := range hop.Addrs {
-			switch a.Strangers {
-			case dnsverify.StrangersYes:
-				continue
-			case dnsverify.StrangersNo:
-				plan.Problems = append(plan.Problems, m365.Problem{Code: "server.closed", Object: h + " (" + a.Addr + ")", Text: "it refuses mail from strangers: " + a.Reply, Blocks: true,
-					Do: map[bool]string{true: "open it now: mail comes to it directly", false: "open it before the MX records move back"}[moved]})
-			default:
-				note("Whether " + h + " (" + a.Addr + ") is open was not seen: " + cmp.Or(a.Error, a.Reply, "it did not answer") + ".")
-			}
-			open = false
-		}
-	}
-	here := addressIn(net.InterfaceAddrs, prefixes(d.egress))
-	switch {
-	case open && here.IsValid():
-		note("The server takes mail from this machine, which it knows as the gateway by its address " + here.String() + ": whether it is open is seen from another one.")
-	case open && len(d.egress) == 0:
-		note("The server takes mail from this machine. Whether that means that it is open is told only with --egress, which names the machines that it knows.")
-	default:
-		return open, nil
-	}
-	return false, nil
-}
-
-// servers are those that mail comes to directly, or will.
-func (c *otherOffboardCmd) servers(d *otherDesk, found *dnsverify.Discovery, moved bool) []string {
-	if hop := cmp.Or(c.Hop, d.hop, found.NextHop); c.Hop != "" || !moved && hop != "" {
-		return []string{hop}
-	}
-	var out []string
-	for _, mx := range found.MX {
-		if moved && mx.Host != "." {
-			out = append(out, mx.Host)
-		}
-	}
-	return out
 }

@@ -225,12 +225,16 @@ func TestOtherOffboard(t *testing.T) {
 	}
 	sink := &relaytest.Sink{}
 	addr := sink.Start(t)
-	if left, plan = ids(2, "--recipient", "a@ex.net", "--hop", addr, "--egress", "192.0.2.1"); left != "spam-rule.remove allow.remove proof.remove" {
+	if left, plan = ids(2, "--recipient", "a@ex.net", "--hop", addr, "--egress", "192.0.2.1", "--seen-as", "8.8.4.4"); left != "spam-rule.remove allow.remove proof.remove" {
 		t.Errorf("the server takes mail from strangers: %s, %+v", left, plan)
 	}
-	for name, egress := range map[string][]string{"nobody knows who is a stranger": nil, "this is none": {"--egress", "127.0.0.1"}} {
+	for name, egress := range map[string][]string{"nobody knows who is a stranger": nil, "this is none": {"--egress", "127.0.0.1", "--seen-as", "8.8.4.4"},
+		"this is none by NAT": {"--egress", "8.8.4.0/24", "--seen-as", "8.8.4.4"}, "there may be a NAT": {"--egress", "192.0.2.1"}} {
 		if left, _ = ids(2, append(egress, "--recipient", "a@ex.net", "--hop", addr)...); !strings.HasPrefix(left, "lock.off ") {
 			t.Errorf("%s: %s", name, left)
+		}
+		if left, _ = ids(2, append(egress, "--recipient", "a@ex.net", "--hop", addr, "--done", "lock.off")...); strings.HasPrefix(left, "lock.off ") {
+			t.Errorf("%s: what was said does not count any more: %s", name, left)
 		}
 	}
 	shut := &relaytest.Sink{Faults: []relaytest.Fault{{At: relaytest.AtRcpt, Reply: "550 5.7.1 not from you"}}}
@@ -247,10 +251,62 @@ func TestOtherOffboard(t *testing.T) {
 	if left, plan = ids(0, "--done", "lock.off", "--done", "spam-rule.remove", "--done", "allow.remove", "--done", "proof.remove"); left != "" || len(plan.InOrder) != 5 {
 		t.Errorf("all is done: %s, %+v", left, plan)
 	}
+	all := []string{"--done", "lock.off", "--done", "spam-rule.remove", "--done", "allow.remove", "--done", "proof.remove"}
+	if left, plan = ids(2, append(all, "--recipient", "a@EX.net", "--hop", shutAddr, "--egress", "192.0.2.1", "--seen-as", "8.8.4.4")...); left != "lock.off" || plan.Blocked() == nil ||
+		!strings.Contains(strings.Join(plan.Notes, " "), "Mail comes directly now") {
+		t.Errorf("all is said to be done, and the server refuses everybody: %s, %+v", left, plan)
+	}
+	for _, verb := range []string{"verify", "offboard"} {
+		for _, a := range []string{"a@other.example", "a@sub.ex.net", "a@ex.net@other.example"} {
+			if got := l.other(t, 64, verb, "--recipient", a, "--hop", addr); !strings.Contains(got.err, "--recipient "+a+" is not in ex.net") {
+				t.Errorf("%s, a mailbox of another domain: %s", verb, got.err)
+			}
+		}
+	}
+	for _, args := range [][]string{{"--seen-as", "8.8.4.4"}, {"--recipient", "a@ex.net", "--seen-as", "10.0.0.1"}, {"--recipient", "a@ex.net", "--seen-as", "x"}} {
+		l.other(t, 64, "offboard", args...)
+	}
 	for _, verb := range []string{"runbook", "verify", "offboard"} {
 		got := run(t, "", "other", verb, "--help")
 		if got.code != 0 || !strings.Contains(got.out, "Example") {
 			t.Errorf("%s: %+v", verb, got)
+		}
+	}
+}
+
+// TestOtherClosed: a server that refuses strangers is opened at once if any MX record leads past the gateway.
+func TestOtherClosed(t *testing.T) {
+	t.Parallel()
+	shut := &relaytest.Sink{Faults: []relaytest.Fault{{At: relaytest.AtRcpt, Reply: "550 5.7.1 not from you"}}}
+	addr := shut.Start(t)
+	for name, c := range map[string]struct {
+		mx   []string
+		want string
+	}{
+		"at the gateway": {[]string{"MX 0 mx.gw.example."}, "open it before the MX records move back"},
+		"both are in":    {[]string{"MX 0 mx.gw.example.", "MX 10 mail"}, "open it now: mail comes to it directly"},
+		"moved back":     {[]string{"MX 10 mail"}, "open it now: mail comes to it directly"},
+		"no mail":        {[]string{"MX 0 ."}, "open it before the MX records move back"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, dnstest.Records{"@": c.mx}, exNet)
+			got := l.other(t, 2, "offboard", "--recipient", "a@ex.net", "--hop", addr, "--egress", "192.0.2.1", "--done", "lock.off")
+			if !strings.Contains(got.out, c.want) || strings.Contains(got.out, "Mail comes directly now") != strings.Contains(c.want, "now") {
+				t.Errorf("no %q in\n%s", c.want, got.out)
+			}
+		})
+	}
+}
+
+// TestOtherServers: while old and new MX records are in, the old ones are looked at as well as the next hop.
+func TestOtherServers(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, dnstest.Records{"@": {"MX 0 mx.gw.example.", "MX 10 old"}, "old": {"CNAME old"}}, "  ex.net: {next-hop: \""+closed+"\"}\n")
+	got := l.other(t, 2, "offboard", "--recipient", "a@ex.net", "--egress", "192.0.2.1")
+	for _, want := range []string{"Whether " + closed + " ", "Whether old.ex.net is open was not seen"} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("no %q in\n%s", want, got.out)
 		}
 	}
 }

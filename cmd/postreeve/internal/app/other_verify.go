@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/postreeve/postreeve/dnsverify"
@@ -61,6 +62,20 @@ func (f *strangerFlags) valid(e *env) error {
 	return nil
 }
 
+// inDomain refuses a mailbox of another domain, of which the answer would say nothing about this one.
+func (f *strangerFlags) inDomain(e *env, d *otherDesk) error {
+	if f.Recipient == "" {
+		return nil
+	}
+	at := strings.LastIndexByte(f.Recipient, '@') // valid has seen one
+	name, err := d.cfg.Names().Normalize(f.Recipient[at+1:])
+	if err != nil || name != d.domain {
+		return usage(e, "--recipient %s is not in %s: name a mailbox of this domain", f.Recipient, d.domain)
+	}
+	f.Recipient = f.Recipient[:at+1] + name
+	return nil
+}
+
 func (otherVerifyCmd) Help() string {
 	return `Reads the MX records at the authoritative servers and connects to the mail server and to every other MX host. Names object, field, wanted and found of what is not in order: MX records that are left from before or not at preference 0, no TLS or a certificate that does not fit, servers that take mail past the gateway.
 
@@ -77,6 +92,9 @@ func (c *otherVerifyCmd) Run(e *env) error {
 	}
 	d, err := c.open(e)
 	if err != nil {
+		return err
+	}
+	if err := c.inDomain(e, d); err != nil {
 		return err
 	}
 	r := &m365.Report{Tenant: d.domain, At: time.Now().UTC(), Drift: []m365.Drift{}}
