@@ -11,8 +11,8 @@ import (
 //
 // Relayed is called when the next hop has taken a message for all of its recipients, and before the client is told 250.
 // The Envelope has those of them whom Receipt.Relayed is true of, with one receipt each in the same order, and is never from
-// the null sender. Relayed returns when the notice is durable; it must stop when ctx ends. An error is logged and changes
-// nothing, for the message has been delivered. The message is valid until Relayed returns.
+// the null sender. Relayed returns when the notice is durable; it must stop when ctx ends, which is within 5 s, since the
+// client is waiting. An error is logged and changes nothing, for the message has been delivered. The message is valid until Relayed returns.
 //
 // Whoever forges a sender can ask for notices in its name. So an implementation tells nobody whom SPF, DKIM or DMARC does
 // not vouch for: Message.Auth.
@@ -47,7 +47,7 @@ func (s *Server) relayed(ctx context.Context, d *Domain, m *verdict.Message, rec
 	if len(list) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.store())
+	ctx, cancel := context.WithTimeout(ctx, s.Timeouts.ledger()) // the hop has the message, and the client waits
 	defer cancel()
 	_, err := shield(s, "notifier", func() (struct{}, error) { return struct{}{}, s.Notify.Relayed(ctx, d, m, e, list) })
 	if err != nil {

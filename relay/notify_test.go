@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -124,6 +125,30 @@ func TestNotifyRelayed(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// The client does not wait long for a notice: its message has been delivered.
+func TestNotifyInTime(t *testing.T) {
+	t.Parallel()
+	left := make(chan time.Duration, 1)
+	c := greeted(t, serve(t, &relaytest.Sink{Without: []string{"DSN"}}, func(s *relay.Server) {
+		s.Notify = relay.NotifierFunc(func(ctx context.Context, _ *relay.Domain, _ *verdict.Message, _ verdict.Envelope, _ []relay.Receipt) error {
+			until, ok := ctx.Deadline()
+			if !ok {
+				t.Error("no deadline")
+			}
+			left <- time.Until(until)
+			return nil
+		})
+	}))
+	c.say("MAIL FROM:<a@ex.org>", "250")
+	c.say("RCPT TO:<b@ex.net> NOTIFY=SUCCESS", "250")
+	c.say("DATA", "354")
+	c.send(message("hello") + ".\r\n")
+	c.expect("250")
+	if got := <-left; got > 5*time.Second {
+		t.Errorf("it may take %v", got)
 	}
 }
 

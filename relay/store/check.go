@@ -35,7 +35,7 @@ func (s *Store) Check(ctx context.Context) []Problem {
 		add("bodies", "they cannot be written and read, so that mail that should be held or queued is deferred: %v", err)
 	}
 	for _, c := range []struct{ what, query, say string }{
-		{"queue", countAside, "messages that cannot be read and were set aside: %d; see queue list, then retry or drop them"},
+		{"queue", countAside, "messages that cannot be read or sent and were set aside: %d; see queue list, then retry or drop them"},
 		{"quarantine", countUncertain, "of %d recipients nobody knows whether the next hop has what was released to them: ask them, then release again"},
 	} {
 		var n int

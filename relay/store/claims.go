@@ -130,8 +130,12 @@ func (s *Store) unclaim(ctx context.Context, list []Queued) {
 		return
 	}
 	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
-		for _, q := range list {
-			if err := t.put(ctx, "UPDATE queued SET claimed = 0, claimant = '' WHERE id = ? AND claimant = ?", q.ID, s.claimant); err != nil {
+		for some := range slices.Chunk(list, 500) {
+			args := []any{s.claimant}
+			for _, q := range some {
+				args = append(args, q.ID)
+			}
+			if err := t.put(ctx, "UPDATE queued SET claimed = 0, claimant = '' WHERE id IN "+t.db.ordered("claimant = ? AND id IN ("+marks(len(some))+")"), args...); err != nil {
 				return err
 			}
 		}
@@ -154,7 +158,7 @@ func (s *Store) hasten(ctx context.Context, ids []string) {
 			for _, id := range some {
 				args = append(args, id)
 			}
-			if err := t.put(ctx, "UPDATE queued SET due = ? WHERE due > ? AND id IN ("+marks(len(some))+")", args...); err != nil {
+			if err := t.put(ctx, "UPDATE queued SET due = ? WHERE id IN "+t.db.ordered("due > ? AND id IN ("+marks(len(some))+")"), args...); err != nil {
 				return err
 			}
 		}

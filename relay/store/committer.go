@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // committer is the one writer of a node. Writes that come at about the same time go into one transaction: the more
@@ -198,11 +200,27 @@ func (c *committer) attempt(batch []*write, limit time.Duration) (err error, bad
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	err, bad = c.transaction(ctx, batch)
+	if rolledBack(err) { // whoever it was in the way of goes on now
+		err, bad = c.transaction(ctx, batch)
+	}
 	if !bad {
 		c.ill.note(err)
 	}
 	return err, bad
 }
+
+// rolledBack says whether a PostgreSQL has undone a transaction, for certain, that may succeed another time: nodes had locked
+// rows in different orders, or what it had read was not true any more. That goes for the commit too.
+func rolledBack(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == deadlock || e.Code == notSerial)
+}
+
+// PostgreSQL, appendix A.
+const (
+	deadlock  = "40P01"
+	notSerial = "40001"
+)
 
 // transaction makes all writes or none. bad says that one of them failed, and not the commit. Until the commit is tried the
 // error is unwritten.

@@ -177,6 +177,12 @@ func (d *db) lock() string {
 	return ""
 }
 
+// ordered finds the ids of queued rows for a statement that changes them all, in the order in which all nodes lock many of
+// them: two that wait for each other end as a deadlock. SQLite has one writer.
+func (d *db) ordered(cond string) string {
+	return "(SELECT id FROM queued WHERE " + cond + " ORDER BY id" + d.lock() + ")"
+}
+
 func millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

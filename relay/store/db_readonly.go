@@ -51,12 +51,16 @@ func aboutDisk(err error) bool {
 	return errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOSPC)
 }
 
-// openReadOnly opens a file on a disk that nobody can write, to be looked at. SQLite wants to write even to read, but
-// for two cases: what a gateway was writing when the disk became so is there with its log and the index of that, or
-// there is no log, and then nothing can change while it is being read.
+// openReadOnly opens a file that nobody can write here, to be looked at. SQLite wants to write even to read, but for two
+// cases: the log of a gateway is there with the index of that, or there is no log, and nothing can change while it is being
+// read. The latter takes more than that we cannot write: a gateway may write to the same file by another mount.
 func openReadOnly(ctx context.Context, path string) (*db, error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // the log is beside that
+	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=ro&_pragma=query_only(1)&_pragma=busy_timeout(10000)&_pragma=cache_size(-32000)"
-	if fi, err := os.Stat(path + "-wal"); errors.Is(err, fs.ErrNotExist) || err == nil && fi.Size() == 0 {
+	certain := frozen(path) // before its log is looked for
+	if fi, err := os.Stat(path + "-wal"); certain && (errors.Is(err, fs.ErrNotExist) || err == nil && fi.Size() == 0) {
 		dsn += "&immutable=1"
 	}
 	read, err := sql.Open("sqlite", dsn)

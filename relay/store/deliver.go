@@ -44,12 +44,12 @@ func (s *Store) attempt(ctx context.Context, q Queued) result {
 		e.To[i] = q.envelope.To[n]
 	}
 	watched := &watchedSource{Source: body}
-	receipts, err := s.send(dctx, q, e, watched)
+	receipts, err := s.sendAll(dctx, q, e, watched)
 	unread := watched.trouble()
 	if !reached(receipts, err) {
 		switch {
 		case errors.Is(err, errNoHop):
-			return s.failed(ctx, q, err)
+			return s.unread(ctx, q, err)
 		case errors.Is(unread, ErrDamaged):
 			s.setAside(ctx, q, unread)
 			return useless
@@ -66,6 +66,72 @@ func (s *Store) attempt(ctx context.Context, q Queued) result {
 		err = fmt.Errorf("the next hop gave %d receipts for %d recipients", len(receipts), len(e.To))
 	}
 	return s.settleQueued(ctx, q, open, receipts, err)
+}
+
+// mostRounds bounds the transactions of one attempt. Hops take 100 recipients at once, mostly (RFC 5321 section 4.5.3.1.8).
+const mostRounds = 100
+
+// sendAll gives a message to the hop of its destination, and to those for whom there was no room beside others in the next
+// transaction (RFC 5321 section 4.5.3.1.10). Each has to deliver to somebody, else the rest waits as for any other reason.
+func (s *Store) sendAll(ctx context.Context, q Queued, e verdict.Envelope, body *watchedSource) ([]relay.Receipt, error) {
+	receipts, err := s.send(ctx, q, e, body)
+	if err != nil || len(receipts) != len(e.To) {
+		return receipts, err
+	}
+	receipts = slices.Clone(receipts)
+	places, last := make([]int, len(receipts)), receipts // who the last transaction was for, and what came of it
+	for i := range places {
+		places[i] = i
+	}
+	for range mostRounds - 1 {
+		if places = leftOut(places, last); len(places) == 0 || ctx.Err() != nil || body.trouble() != nil {
+			break
+		}
+		if ours, _ := s.deliveries.holds(q.ID); !ours { // somebody else may be at it
+			break
+		}
+		next := e
+		next.To = make([]verdict.Recipient, len(places))
+		for i, n := range places {
+			next.To[i] = e.To[n]
+		}
+		if last, err = s.send(ctx, q, next, body); err == nil && len(last) != len(places) {
+			err = fmt.Errorf("the next hop gave %d receipts for %d recipients", len(last), len(places))
+		}
+		if err != nil && !reached(nil, err) && (errors.Is(err, errNoHop) || ctx.Err() != nil || body.trouble() != nil) {
+			break // that was no attempt: they were told that there is no room for them
+		}
+		for i, n := range places {
+			if err == nil {
+				receipts[n] = last[i]
+				continue
+			}
+			reply, host := replyOf(nil, i, err)
+			receipts[n] = relay.Receipt{Recipient: e.To[n].Address, Host: host, Reply: reply}
+		}
+		if err != nil {
+			break
+		}
+	}
+	return receipts, nil
+}
+
+// leftOut are those among some recipients who were too many, if others were taken.
+func leftOut(places []int, receipts []relay.Receipt) (rest []int) {
+	if !slices.ContainsFunc(receipts, relay.Receipt.Accepted) {
+		return nil
+	}
+	for i, n := range places {
+		if tooMany(receipts[i].Reply) {
+			rest = append(rest, n)
+		}
+	}
+	return rest
+}
+
+// tooMany says whether a reply is about the number of recipients (RFC 5321 section 4.5.3.1.10).
+func tooMany(r *relay.Reply) bool {
+	return r != nil && r.Code == 452 && (r.Enhanced == (relay.EnhancedCode{}) || r.Enhanced == relay.EnhancedCode{4, 5, 3})
 }
 
 // reached says whether the hop has the message for somebody, or may have it.
@@ -124,6 +190,8 @@ var (
 	errPanic = errors.New("panic in the next hop")
 	// errNoHop is the cause where it cannot be found out today where a destination is. That is trouble of our own.
 	errNoHop = errors.New("where the mail of its domain goes is not known now")
+	// errNoNext is why, where the Directory knows the domain and names no hop.
+	errNoNext = errors.New("the domain has no next hop")
 )
 
 // send gives a message to the hop of its destination. A panic there is a failure of this message, and ends nothing else.
@@ -143,7 +211,7 @@ func (s *Store) send(ctx context.Context, q Queued, e verdict.Envelope, body ver
 				Err: fmt.Errorf("%w: %w: %v", errPanic, relay.ErrUncertain, p)}
 		}
 	}()
-	if hop, err = s.hop(ctx, q.Domain); err != nil {
+	if hop, err = s.hop(ctx, q); err != nil {
 		return nil, err
 	}
 	return hop.Deliver(ctx, e, body)
@@ -157,19 +225,23 @@ func (s *Store) body(ctx context.Context, q Queued) (verdict.Source, error) {
 	return s.bodies.Get(ctx, q.body)
 }
 
-// hop finds where a destination is today. One that is known to have no way is as one that is away, and its mail ends
-// in time; the error is errNoHop where that is not known.
-func (s *Store) hop(ctx context.Context, domain string) (relay.NextHop, error) {
+// hop finds where a message goes today. A destination that is known to have no way is as one that is away, and its mail
+// ends in time; the error is errNoHop where that is not known. What we have written ourselves, a digest, gets the token of
+// its domain there, and not when it is written: see tokened.
+func (s *Store) hop(ctx context.Context, q Queued) (relay.NextHop, error) {
 	dir, bounces := s.deliveries.hops()
 	if dir == nil {
 		return nil, fmt.Errorf("%w: the store does not run", errNoHop)
 	}
-	if isBounce(domain) {
-		return s.noticeHop(ctx, dir, bounces, domain)
+	if isBounce(q.Domain) {
+		return s.noticeHop(ctx, dir, bounces, q.Domain)
 	}
-	d, err := lookup(ctx, dir, domain)
-	if err != nil {
+	d, err := lookup(ctx, dir, q.Domain)
+	switch {
+	case err != nil:
 		return nil, err
+	case q.own:
+		return tokened{d.Next, s.tokenField(d)}, nil
 	}
 	return d.Next, nil
 }
@@ -183,7 +255,7 @@ func lookup(ctx context.Context, dir relay.Directory, domain string) (*relay.Dom
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", errNoHop, err)
 	case d == nil || d.Next == nil:
-		return nil, fmt.Errorf("%w: the domain has no next hop", errNoHop)
+		return nil, fmt.Errorf("%w: %w", errNoHop, errNoNext)
 	}
 	return d, nil
 }
@@ -206,11 +278,11 @@ func (s *Store) failed(ctx context.Context, q Queued, why error) result {
 	return broken
 }
 
-// asideAfter is how long after its time a message is still tried whose body cannot be read.
+// asideAfter is how long after its time a message is still tried whose body cannot be read, or whose hop is not known.
 const asideAfter = 2 * time.Hour
 
-// unread puts a row back whose body cannot be read now. One that is never given up, since nobody has seen it, would be
-// tried for ever: somebody has to look.
+// unread puts a row back that cannot be sent now: its body cannot be read, or where it goes is not known. It is never given
+// up, since no hop has seen it, and would be tried for ever: somebody has to look.
 func (s *Store) unread(ctx context.Context, q Queued, why error) result {
 	if q.last && time.Since(q.ends) > asideAfter {
 		s.setAside(ctx, q, why)
@@ -227,7 +299,7 @@ func (s *Store) letGo(ctx context.Context, q Queued) result {
 
 // setAside keeps a row that cannot be delivered as it is, and that nobody must delete, out of the way.
 func (s *Store) setAside(ctx context.Context, q Queued, why error) {
-	s.config.Log.Error("a queued message cannot be read and was set aside: see queue show", "id", q.ID, "error", why)
+	s.config.Log.Error("a queued message cannot be delivered and was set aside: see queue show", "id", q.ID, "error", why)
 	err := s.committer.commit(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error {
 		return t.put(ctx, "UPDATE queued SET state = 'aside', claimed = 0, claimant = '', last = ? WHERE id = ? AND claimant = ?", text(why.Error(), 512), q.ID, s.claimant)
 	})

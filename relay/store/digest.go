@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postreeve/postreeve/relay"
 	"github.com/postreeve/postreeve/verdict"
 )
 
@@ -117,6 +116,9 @@ func (s *Store) digestStep(ctx context.Context, d Digest, rec *Record, state *di
 	for _, a := range to {
 		n, err := s.digestMail(ctx, d, a, *state, now)
 		if err != nil {
+			for _, n := range notices { // of which the next round makes others
+				s.discard(ctx, n.body, unwritten{err})
+			}
 			return false, err
 		}
 		if n != nil {
@@ -224,31 +226,8 @@ func (s *Store) digestMail(ctx context.Context, d Digest, to string, state diges
 	if !isASCII(to) { // who offers SMTPUTF8 offers 8BITMIME (RFC 6531 section 3.1)
 		n.envelope.UTF8, n.envelope.Body = true, "8BITMIME"
 	}
-	token, err := s.token(ctx, n.domain)
-	if err != nil {
-		return nil, fmt.Errorf("store: digest to %s: where it goes is not known now: %w", text(to, 256), err)
-	}
-	n.source = verdict.Bytes(s.digestText(d, to, list, n.id, token, now))
+	n.source = verdict.Bytes(s.digestText(d, to, list, n.id, now))
 	return n, s.bodies.Put(ctx, n.body, n.source)
-}
-
-// token is that of the domain by whose next hop a mail of ours goes, see relay.Domain.Token: without it the rule there
-// that sends mail to the gateway would send this one too, to be judged and perhaps held. Empty: there is none, or no way.
-func (s *Store) token(ctx context.Context, domain string) (string, error) {
-	dir, _ := s.deliveries.hops()
-	if dir == nil || domain == "" {
-		return "", nil
-	}
-	d, err := dir.Lookup(ctx, domain)
-	switch {
-	case errors.Is(err, relay.ErrUnknownDomain) || errors.Is(err, relay.ErrUnverified):
-		return "", nil // it waits in the queue as all mail for the domain
-	case err != nil:
-		return "", err
-	case d == nil:
-		return "", nil
-	}
-	return d.Token, nil
 }
 
 // digestID is the same for the same digest.
@@ -264,7 +243,7 @@ type digestLine struct {
 }
 
 // digestText is the mail itself, in ASCII but for the address it goes to.
-func (s *Store) digestText(d Digest, to string, list []digestLine, id, token string, now time.Time) []byte {
+func (s *Store) digestText(d Digest, to string, list []digestLine, id string, now time.Time) []byte {
 	var b bytes.Buffer
 	field := func(name, value string) { b.WriteString(name + ": " + value + "\r\n") }
 	subject := fmt.Sprintf("Quarantine: %d messages", len(list))
@@ -279,9 +258,6 @@ func (s *Store) digestText(d Digest, to string, list []digestLine, id, token str
 	field("Subject", mime.QEncoding.Encode("utf-8", subject))
 	field("Message-ID", "<"+id+"@"+s.config.Hostname+">")
 	field("Auto-Submitted", "auto-generated") // RFC 3834
-	if token != "" {
-		field(s.prefix()+"Token", oneLine(token))
-	}
 	field("MIME-Version", "1.0")
 	field("Content-Type", "text/plain; charset=utf-8")
 	field("Content-Transfer-Encoding", "quoted-printable")

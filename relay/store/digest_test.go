@@ -230,7 +230,7 @@ func TestDigestOnTheWay(t *testing.T) {
 			return mail != ""
 		})
 		mail, e := w.got(to)
-		if got := verdict.NewMessage(verdict.Bytes(mail)).Header().Get("X-Brand-Token"); got != token {
+		if got := verdict.NewMessage(verdict.Bytes(mail)).Header().Get("X-Brand-Token"); got != token || strings.Count(mail, "secret-1") != strings.Count(token, "secret-1") {
 			t.Errorf("to %s with the token %q, want %q", to, got, token)
 		}
 		head, body, _ := strings.Cut(mail, "\r\n\r\n")

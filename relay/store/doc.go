@@ -49,6 +49,6 @@
 //
 // A store that cannot write returns errors, and the relay answers 451: the sender keeps the message. Rows and
 // bodies that cannot be read are set aside and reported, see Store.Check; they stop nothing else and are never
-// deleted. What is not sent since its body cannot be read today, or since the Directory does not say where it goes, waits
-// however old it is: nothing is given up that was not tried.
+// deleted. What is not sent since its body cannot be read today, or since the Directory does not say where it goes, is not
+// given up, for it was not tried: two hours after its time it is set aside too.
 package store

@@ -14,9 +14,10 @@ import (
 	"github.com/postreeve/postreeve/relay"
 )
 
-// report is the text of a notice: for people, for programs (RFC 3464) and the header of the message (RFC 6522). Only
-// the header is returned, whatever RET asked for: a large or harmful body is not carried back. It has nothing but
-// ASCII and short lines, unless an address is internationalised (RFC 6533).
+// report is the text of a notice: for people, for programs (RFC 3464) and the header of the message (RFC 6522), which RFC
+// 6522 section 3 leaves to us and only a sender gets whom somebody vouches for. Only the header is returned, whatever RET
+// asked for: a large or harmful body is not carried back. It has nothing but ASCII and short lines, unless an address is
+// internationalised (RFC 6533).
 type report struct {
 	q              Queued
 	list           []fate
@@ -107,7 +108,9 @@ func (r *report) bytes() []byte {
 	r.b.WriteString("\r\nThis is a MIME message about the delivery of another one.\r\n")
 	r.people(boundary, text)
 	r.programs(boundary)
-	r.header(boundary)
+	if r.q.vouched {
+		r.header(boundary)
+	}
 	r.b.WriteString("\r\n--" + boundary + "--\r\n")
 	return r.b.Bytes()
 }

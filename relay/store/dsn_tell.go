@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/postreeve/postreeve/relay"
@@ -33,6 +36,16 @@ func (l telling) relayed() telling {
 		}
 	}
 	return telling{}
+}
+
+// without are the bodies of notices that are not in other.
+func (l telling) without(other telling) (keys []string) {
+	for _, n := range l.notices {
+		if !slices.Contains(other.notices, n) {
+			keys = append(keys, n.body)
+		}
+	}
+	return keys
 }
 
 // insert writes the notices, and into the ledger that they are there, or why not.
@@ -67,11 +80,12 @@ func (s *Store) tell(ctx context.Context, q Queued, o *outcome, now time.Time) t
 	}
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
+	head := sync.OnceValue(func() []byte { return s.headOf(ctx, q) })
 	if len(o.dead) > 0 {
 		list, why := q.tellable(actionFailed, o.dead)
 		if why != "" {
 			out.silent = append(out.silent, actionFailed+": "+why)
-		} else if n := s.notice(q, s.headOf(ctx, q), list, actionFailed, now); s.putNotice(ctx, n) {
+		} else if n := s.notice(q, head, list, actionFailed, now); s.putNotice(ctx, n) == nil {
 			out.notices = append(out.notices, n)
 		} else { // who was refused is asked for again, until there is room for the notice
 			for _, i := range o.deadAt {
@@ -80,32 +94,62 @@ func (s *Store) tell(ctx context.Context, q Queued, o *outcome, now time.Time) t
 		}
 	}
 	if len(o.relayed) > 0 {
-		out.relay(ctx, s, q, s.headOf(ctx, q), o.relayed, now)
+		out.relay(ctx, s, q, head, o.relayed, now)
 	}
 	return out
 }
 
-// relay adds the notice that a message was relayed to some.
-func (l *telling) relay(ctx context.Context, s *Store, q Queued, head []byte, list []fate, now time.Time) {
-	list, why := q.tellable(actionRelayed, list)
-	if why == "" {
-		n := s.notice(q, head, list, actionRelayed, now)
-		if s.putNotice(ctx, n) {
-			l.notices = append(l.notices, n)
-			return
-		}
+// relay adds the notice that a message was relayed to some, or why there is none.
+func (l *telling) relay(ctx context.Context, s *Store, q Queued, head func() []byte, list []fate, now time.Time) {
+	n, why, err := s.relayNotice(ctx, q, head, list, now)
+	switch {
+	case errors.Is(err, ErrFull):
+		why = "there is no room for the notice: " + err.Error()
+	case err != nil:
 		why = "the notice could not be stored"
 	}
-	l.silent = append(l.silent, actionRelayed+": "+why)
+	if why != "" {
+		l.silent = append(l.silent, actionRelayed+": "+why)
+		return
+	}
+	l.notices = append(l.notices, n)
 }
 
-// putNotice stores the body of a notice, and says whether it is there.
-func (s *Store) putNotice(ctx context.Context, n *notice) bool {
+// relayNotice makes the notice that a message was relayed to some, and stores its body; or it says why nobody is told.
+func (s *Store) relayNotice(ctx context.Context, q Queued, head func() []byte, list []fate, now time.Time) (n *notice, why string, err error) {
+	if list, why = q.tellable(actionRelayed, list); why != "" {
+		return nil, why, nil
+	}
+	n = s.notice(q, head, list, actionRelayed, now)
+	if err = firstError(ctx.Err(), s.noticeRoom(ctx, n)); err == nil {
+		err = s.putNotice(ctx, n)
+	}
+	return n, "", err
+}
+
+// noticeShare is the part of what may be queued that notices may take which nobody has to get. They can be asked for with
+// every message, and wait as long as their senders' servers do not answer: that must not end in mail being refused.
+const noticeShare = 8
+
+// noticeRoom says whether there is room for a notice that nobody has to get.
+func (s *Store) noticeRoom(ctx context.Context, n *notice) error {
+	size := n.source.Size()
+	if err := s.room.take(size, 1); err != nil {
+		return err
+	}
+	if err := s.noticeBytes.take(ctx, size); err != nil {
+		return err
+	}
+	return s.queuedBytes.take(ctx, size)
+}
+
+// putNotice stores the body of a notice.
+func (s *Store) putNotice(ctx context.Context, n *notice) error {
 	err := s.bodies.Put(ctx, n.body, n.source)
 	if err != nil {
 		s.config.Log.Error("a notice to a sender cannot be stored", "id", n.about, "action", n.action, "error", err)
 	}
-	return err == nil
+	return err
 }
 
 // said logs what a sender is told, when that is written, and has it leave.
@@ -120,8 +164,8 @@ func (s *Store) said(q Queued, l telling, now time.Time) {
 }
 
 // Relayed tells the sender of a message that was delivered at once, to a hop without DSN, that it was relayed, if SPF, DKIM
-// or DMARC vouched for the address. It implements relay.Notifier, for stores that run with a way for notices: see
-// RunConfig.Bounces.
+// or DMARC vouched for the address and there is room: see noticeShare. Why a sender is not told stands in the log alone,
+// for that client waits. It implements relay.Notifier, for stores that run with a way for notices: see RunConfig.Bounces.
 func (s *Store) Relayed(ctx context.Context, _ *relay.Domain, m *verdict.Message, e verdict.Envelope, receipts []relay.Receipt) error {
 	if len(receipts) != len(e.To) {
 		return fmt.Errorf("store: notice: %d receipts for %d recipients", len(receipts), len(e.To))
@@ -131,17 +175,19 @@ func (s *Store) Relayed(ctx context.Context, _ *relay.Domain, m *verdict.Message
 	if len(list) == 0 {
 		return nil
 	}
-	if err := firstError(ctx.Err(), s.room.take(mostReturned, 1)); err != nil {
+	now := time.Now()
+	n, why, err := s.relayNotice(ctx, q, func() []byte { return headerOf(m) }, list, now)
+	if err != nil {
 		return fmt.Errorf("store: notice: %w", err)
 	}
-	now := time.Now()
-	var told telling
-	told.relay(ctx, s, q, headerOf(m), list, now)
-	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error { return told.insert(ctx, t, q, now) })
+	if why != "" {
+		s.said(q, telling{silent: []string{actionRelayed + ": " + why}}, now)
+		return nil
+	}
+	told := telling{notices: []*notice{n}}
+	err = s.committer.commit(ctx, func(ctx context.Context, t *tx) error { return told.insert(ctx, t, q, now) })
 	if err != nil {
-		for _, n := range told.notices {
-			s.discard(ctx, n.body, err)
-		}
+		s.discard(ctx, n.body, err)
 		return fmt.Errorf("store: notice: %w", err)
 	}
 	s.said(q, told, now)

@@ -41,7 +41,7 @@ func noticeOf(t *testing.T, m *verdict.Message, body verdict.Source, host, reply
 	})
 	d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 	run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}, Bounces: b})
-	if err := s.Enqueue(t.Context(), d, m, m.Envelope, body, ""); err != nil {
+	if err := s.Enqueue(t.Context(), d, vouchedFor(m), m.Envelope, body, ""); err != nil {
 		t.Fatal(err)
 	}
 	got := <-out

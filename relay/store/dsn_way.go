@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/mail"
+	"slices"
 	"strings"
 
 	"github.com/postreeve/postreeve/relay"
@@ -19,22 +20,58 @@ var errNoWay = errors.New("no way for notices is configured")
 
 // noticeHop finds how a notice leaves: to a domain whose mail is taken here by the hop of that domain, for the hosts that
 // its MX records name are ourselves; to all others by the way of bounces. A domain that was not proven is not ours, whoever
-// claims it.
+// claims it; but its MX records may lead here already, and the hop of a domain that has none may come: a notice waits for that
+// as long as for anything else, and no longer.
 func (s *Store) noticeHop(ctx context.Context, dir relay.Directory, bounces relay.NextHop, domain string) (relay.NextHop, error) {
 	name := strings.TrimSuffix(strings.TrimSpace(strings.TrimPrefix(domain, bounceDomain)), ".")
+	err := relay.ErrUnknownDomain
 	if name != "" {
-		d, err := lookup(ctx, dir, name)
-		if err == nil {
+		var d *relay.Domain
+		if d, err = lookup(ctx, dir, name); err == nil {
 			return redacting{tokened{d.Next, s.tokenField(d)}}, nil
 		}
-		if !errors.Is(err, relay.ErrUnknownDomain) && !errors.Is(err, relay.ErrUnverified) {
-			return nil, err
-		}
 	}
-	if bounces == nil {
+	unproven := errors.Is(err, relay.ErrUnverified)
+	switch {
+	case errors.Is(err, errNoNext):
+		return nil, errNoNext
+	case !unproven && !errors.Is(err, relay.ErrUnknownDomain):
+		return nil, err
+	case bounces == nil:
 		return nil, errNoWay
+	case unproven:
+		return redacting{patient{bounces}}, nil
 	}
 	return redacting{bounces}, nil
+}
+
+// patient is the way of notices to a domain that may be ours soon: that its next hop is ourselves, as long as it is not,
+// is no refusal.
+type patient struct{ relay.NextHop }
+
+func (h patient) Deliver(ctx context.Context, e verdict.Envelope, body verdict.Source) ([]relay.Receipt, error) {
+	receipts, err := h.NextHop.Deliver(ctx, e, body)
+	var r *relay.Reply
+	if errors.As(err, &r) {
+		if later := notYet(r); later != r {
+			err = later
+		}
+	}
+	receipts = slices.Clone(receipts)
+	for i := range receipts {
+		receipts[i].Reply = notYet(receipts[i].Reply)
+	}
+	return receipts, err
+}
+
+// notYet makes a refusal for a loop (RFC 3463, 5.4.6) a temporary one.
+func notYet(r *relay.Reply) *relay.Reply {
+	if r == nil || r.Enhanced != (relay.EnhancedCode{5, 4, 6}) {
+		return r
+	}
+	later := *r
+	later.Code, later.Enhanced = 451, relay.EnhancedCode{4, 4, 6}
+	return &later
 }
 
 // tokenField is the field with the token of a domain, empty without one.

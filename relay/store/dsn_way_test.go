@@ -196,7 +196,7 @@ func TestNoticeRequireTLS(t *testing.T) {
 			w := &way{says: c.says}
 			q := &relay.Domain{Name: "q.net", Next: gone, Mode: relay.StoreAndForward}
 			run(t, s, store.RunConfig{Directory: relay.Static{"q.net": q}, Bounces: w})
-			m := message("m1", "gone@q.net")
+			m := vouchedFor(message("m1", "gone@q.net"))
 			m.Envelope.RequireTLS = c.require
 			if err := s.Enqueue(t.Context(), q, m, m.Envelope, verdict.Bytes("Subject: very secret\r\n"+mail), ""); err != nil {
 				t.Fatal(err)

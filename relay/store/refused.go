@@ -16,11 +16,8 @@ import (
 // message, its sender is not told of that: mostly it is nobody who has sent it (RFC 3834 section 2, RFC 5321 section
 // 6.2). others says that the hop took the message for other recipients at the same time, so that it was RCPT it
 // refused. Without a detail in the enhanced code it may have been the content, unless the code says otherwise. What our
-// own client refuses, since the hop lacks what the message needs, is about the hop.
+// own client refuses, since the hop lacks what the message needs, is about the hop: see untold.
 func aboutContent(r *relay.Reply, others bool) bool {
-	if errors.Is(r, relay.ErrLacking) {
-		return false
-	}
 	switch r.Enhanced[1] {
 	case 6, 7:
 		return true
@@ -32,6 +29,25 @@ func aboutContent(r *relay.Reply, others bool) bool {
 		return false
 	}
 	return !others
+}
+
+// untold says whether a refusal for good is not told to a sender for whom nobody vouches: those for the content, and what
+// the hop lacks, for whoever forges a sender can ask for that, as with REQUIRETLS, and have any address told.
+func untold(r *relay.Reply, others bool) bool {
+	return errors.Is(r, relay.ErrLacking) || aboutContent(r, others)
+}
+
+const (
+	refusedByHop = "refused by the next hop: "
+	lackedByHop  = "the next hop lacks what the message needs: "
+)
+
+// refusedDetail is what is kept of a refusal that is not told.
+func refusedDetail(r *relay.Reply, detail string) string {
+	if errors.Is(r, relay.ErrLacking) {
+		detail = text(lackedByHop+detail, 512)
+	}
+	return detail
 }
 
 // vouched says whether the domain of the reverse-path stands for the message, so that a notice goes to nobody who has
@@ -62,8 +78,8 @@ func vouches(a verdict.AuthResults, from string) bool {
 	return false
 }
 
-// refusal is a message on its way from the queue into quarantine, since its hop does not want it and its sender is not
-// told. It takes its body with it.
+// refusal is a message on its way from the queue into quarantine, since its hop does not want it, or cannot take it, and its
+// sender is not told. It takes its body with it.
 type refusal struct {
 	q       Queued
 	at      time.Time
@@ -104,9 +120,15 @@ func (s *Store) refusal(ctx context.Context, q Queued, open []int, o *outcome, n
 	if body, err := s.body(ctx, q); err == nil {
 		k.head = headlineOf(verdict.NewMessage(body))
 	}
-	s.config.Log.Warn("the next hop refused a queued message for what it says: it was put into quarantine, and its sender is not told",
-		"id", q.ID, "domain", q.Domain, "reply", k.details[0])
 	return k
+}
+
+// reason is why it is kept.
+func (k *refusal) reason() string {
+	if strings.HasPrefix(k.details[0], lackedByHop) {
+		return "the next hop lacks what it needs"
+	}
+	return "the next hop refused it for what it says"
 }
 
 // insert writes the rows of the quarantine, with what the ledger knows about the message.
@@ -139,7 +161,10 @@ func (k *refusal) insert(ctx context.Context, t *tx) error {
 		id = k.q.ID + "-" + strings.ToLower(rand.Text()[:4]) // it was held for others, or before
 	}
 	for i, n := range k.refused {
-		detail := text("refused by the next hop: "+k.details[i], 512)
+		detail := k.details[i]
+		if !strings.HasPrefix(detail, lackedByHop) {
+			detail = text(refusedByHop+detail, 512)
+		}
 		if err := t.put(ctx, insertRefusedRecipient, id, i, address(e.To[i].Address), at, detail); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -41,14 +42,18 @@ func TestRefusedContent(t *testing.T) {
 		"no detail, RCPT":          {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 551, Text: "not here"}, true, false},
 		"unknown":                  {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 1, 1}}, true, false},
 		"unknown, null":            {"", verdict.AuthResults{}, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 1, 1}}, false, false},
-		"the hop lacks SMTPUTF8":   {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 6, 7}, Err: relay.ErrLacking}, true, false},
-		"the hop lacks REQUIRETLS": {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 7, 30}, Err: fmt.Errorf("hop: %w", relay.ErrLacking)}, true, false},
+		"the hop lacks SMTPUTF8":   {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 6, 7}, Err: relay.ErrLacking}, false, true},
+		"the hop lacks SIZE":       {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 552, Enhanced: relay.EnhancedCode{5, 3, 4}, Err: relay.ErrLacking}, false, true},
+		"it lacks, null":           {"", verdict.AuthResults{}, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 7, 30}, Err: relay.ErrLacking}, false, true},
+		"it lacks, SPF":            {"a@ex.org", spf, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 7, 30}, Err: relay.ErrLacking}, true, false},
+		"the hop lacks REQUIRETLS": {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 7, 30}, Err: fmt.Errorf("hop: %w", relay.ErrLacking)}, false, true},
 		"the hop says 5.6.7":       {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 6, 7}}, false, true},
 		"too large":                {"a@ex.org", verdict.AuthResults{}, &relay.Reply{Code: 552, Enhanced: relay.EnhancedCode{5, 3, 4}}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := open(t, store.Config{Dir: t.TempDir()}.Quick())
+			var log lockedBuffer
+			s := open(t, store.Config{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, nil))}.Quick())
 			h := relay.NextHopFunc(func(_ context.Context, e verdict.Envelope, _ verdict.Source) ([]relay.Receipt, error) {
 				return []relay.Receipt{{Recipient: e.To[0].Address, Host: "mx.ex.net:25", Reply: c.reply}}, nil
 			})
@@ -79,14 +84,19 @@ func TestRefusedContent(t *testing.T) {
 				return
 			}
 			h1 := list[0]
+			why, logged := "refused by the next hop: mx.ex.net:25 5", "the next hop refused it for what it says"
+			if errors.Is(c.reply, relay.ErrLacking) {
+				why, logged = "the next hop lacks what the message needs: mx.ex.net:25 5", "the next hop lacks what it needs"
+			}
+			await(t, "line in the log", func() bool { return strings.Contains(log.String(), logged) })
 			if h1.ID != "m1" || h1.Tenant != "acme" || h1.Domain != "ex.net" || h1.Subject != "hello" || h1.Class != verdict.Spam || h1.MailFrom != c.from ||
-				!strings.Contains(h1.Recipients[0].Detail, "refused by the next hop: mx.ex.net:25 5") || h1.Expires.Before(h1.At.AddDate(0, 0, 29)) {
+				!strings.HasPrefix(h1.Recipients[0].Detail, why) || h1.Expires.Before(h1.At.AddDate(0, 0, 29)) {
 				t.Errorf("%+v", h1)
 			}
 			if got := read(t, func() (verdict.Source, error) { return s.HeldBody(t.Context(), "m1") }); got != mail {
 				t.Errorf("body %q", got)
 			}
-			if ev := events(t, s, "m1", store.StateHeld); len(ev) != 1 || !strings.Contains(ev[0].Detail, "B@ex.net: in quarantine as m1") {
+			if ev := events(t, s, "m1", store.StateHeld); len(ev) != 1 || !strings.Contains(ev[0].Detail, "B@ex.net: in quarantine as m1, "+why) {
 				t.Errorf("%+v", ev)
 			}
 		})

@@ -243,7 +243,7 @@ func (s *Store) tellReleased(ctx context.Context, h Held, e verdict.Envelope, bo
 		return out
 	}
 	if list := relayed(e, receipts); len(list) > 0 {
-		out.relay(ctx, s, h.queued(e), headerOf(body), list, time.Now())
+		out.relay(ctx, s, h.queued(e), func() []byte { return headerOf(body) }, list, time.Now())
 	}
 	return out
 }

@@ -39,7 +39,7 @@ const manyFailures = 3
 func (s *Store) expire(ctx context.Context, now time.Time) error {
 	err := s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
 		due := millis(time.Now())
-		return t.put(ctx, "UPDATE queued SET due = ? WHERE expires <= ? AND due > ? AND state = 'waiting' AND "+free,
+		return t.put(ctx, "UPDATE queued SET due = ? WHERE id IN "+t.db.ordered("expires <= ? AND due > ? AND state = 'waiting' AND "+free),
 			due, millis(now), due, 2*s.config.claim().Milliseconds())
 	})
 	if err != nil {

@@ -178,7 +178,7 @@ func (s *Store) hurry(ctx context.Context, domain string, asked bool) error {
 		return nil
 	}
 	err := s.committer.commit(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error {
-		return t.put(ctx, "UPDATE queued SET due = ? WHERE domain = ? AND state = 'waiting' AND due = 0", millis(time.Now()), domain)
+		return t.put(ctx, "UPDATE queued SET due = ? WHERE id IN "+t.db.ordered("domain = ? AND state = 'waiting' AND due = 0"), millis(time.Now()), domain)
 	})
 	if err == nil {
 		s.deliveries.hurry(domain)

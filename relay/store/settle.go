@@ -20,12 +20,14 @@ type outcome struct {
 	relayed   []fate // those whose sender asked for a notice of delivery, which nobody else sends
 	uncertain []bool // the next hop may have it all the same
 	left      int    // recipients that wait
-	more      bool   // some of them only because the hop takes so many at once
 	last      string // what the hop said of one of them
 	result    result
 	told      telling // what becomes of dead and relayed
 
-	over bool // the row is gone, and its body belongs to nobody
+	// What was written down.
+	wrote telling // of told
+	kept  bool    // it is in quarantine
+	over  bool    // the row is gone, and its body belongs to nobody
 }
 
 // settled is what became of a recipient.
@@ -44,15 +46,11 @@ func outcomeOf(q Queued, open []int, receipts []relay.Receipt, err error) *outco
 				o.relayed = append(o.relayed, fate{q.envelope.To[n], reply, host})
 			}
 			continue
-		case reply.Code >= 500 && !q.own && !q.vouched && aboutContent(reply, some):
-			o.states[i] = settled{StateRefused, detail}
+		case reply.Code >= 500 && !q.own && !q.vouched && untold(reply, some):
+			o.states[i] = settled{StateRefused, refusedDetail(reply, detail)}
 			continue
 		case reply.Code >= 500:
 			o.fail(i, fate{q.envelope.To[n], reply, host}, detail)
-			continue
-		case some && tooMany(reply): // the next transaction has room for them
-			o.more = true
-			o.wait(i, detail)
 			continue
 		}
 		// 4.4.x is about the way there. What makes the hop panic is about the message.
@@ -69,12 +67,10 @@ func outcomeOf(q Queued, open []int, receipts []relay.Receipt, err error) *outco
 		o.wait(i, detail)
 		o.uncertain[i] = errors.Is(err, relay.ErrUncertain) || errors.Is(reply, relay.ErrUncertain)
 	}
+	if some { // then it works, whatever it says of others
+		o.result = went
+	}
 	return o
-}
-
-// tooMany says whether a reply is about the number of recipients (RFC 5321 section 4.5.3.1.10).
-func tooMany(r *relay.Reply) bool {
-	return r.Code == 452 && (r.Enhanced == (relay.EnhancedCode{}) || r.Enhanced == relay.EnhancedCode{4, 5, 3})
 }
 
 // fail gives up a recipient, whose sender is told.
@@ -122,14 +118,17 @@ func (s *Store) settleQueued(ctx context.Context, q Queued, open []int, receipts
 	if o.over {
 		s.deliveries.deleter.take(q.body)
 	}
-	s.said(q, o.told, now)
+	for _, key := range o.told.without(o.wrote) {
+		s.deliveries.deleter.take(key)
+	}
+	s.said(q, o.wrote, now)
+	if o.kept {
+		s.config.Log.Warn("a queued message was put into quarantine, and its sender is not told: "+kept.reason(), "id", q.ID, "domain", q.Domain, "reply", kept.details[0])
+	}
 	for i := range open {
 		if q.own && o.states[i].state == StateFailed {
 			s.config.Log.Warn("a notice could not be delivered, and nobody is told in its place", "id", q.ID, "about", q.About, "reply", o.states[i].detail)
 		}
-	}
-	if o.more && o.left > 0 {
-		s.stir(q.Domain, now)
 	}
 	return o.result
 }
@@ -156,19 +155,16 @@ func (s *Store) persist(ctx context.Context, id string, do func(ctx context.Cont
 // settleRows begins with the row itself: if it is gone, or somebody else has taken it over, all that is still true is
 // who was delivered to. So it can be done again where nobody knows whether it was done.
 func (s *Store) settleRows(ctx context.Context, t *tx, q Queued, open []int, o *outcome, kept *refusal, now time.Time) error {
-	o.over = false
+	o.over, o.kept, o.wrote = false, false, telling{}
 	var res sql.Result
 	var err error
 	switch {
 	case o.left > 0:
-		due, tried := now.Add(retryAfter(q.Attempts+1)), 1
-		switch {
-		case o.more:
-			due, tried = now, 0
-		case o.result == away && !putOff(q):
+		due := now.Add(retryAfter(q.Attempts + 1))
+		if o.result == away && !putOff(q) {
 			due = now // the destination waits, not the message
 		}
-		res, err = t.exec(ctx, retryQueued, tried, millis(due), text(o.last, 512), q.ID, s.claimant)
+		res, err = t.exec(ctx, retryQueued, 1, millis(due), text(o.last, 512), q.ID, s.claimant)
 	case len(o.dead) == 0 && kept == nil:
 		res, err = t.exec(ctx, deleteQueued, q.ID) // it is delivered, whoever has it now
 	default:
@@ -200,6 +196,7 @@ func (s *Store) settleRows(ctx context.Context, t *tx, q Queued, open []int, o *
 	if err := o.told.insert(ctx, t, q, now); err != nil {
 		return err
 	}
+	o.wrote = o.told
 	if o.left > 0 {
 		return nil
 	}
@@ -208,7 +205,7 @@ func (s *Store) settleRows(ctx context.Context, t *tx, q Queued, open []int, o *
 			return err
 		}
 	}
-	o.over = kept == nil
+	o.kept, o.over = kept != nil, kept == nil
 	return t.put(ctx, deleteQueuedRecipients, q.ID)
 }
 
@@ -233,10 +230,21 @@ func (t *tx) settleDelivered(ctx context.Context, q Queued, open []int, o *outco
 			return err
 		}
 	}
-	if !news {
-		return nil
+	if news {
+		o.wrote = o.told.relayed()
+		return o.wrote.insert(ctx, t, q, now)
 	}
-	return o.told.relayed().insert(ctx, t, q, now)
+	// Perhaps all of it was written by an earlier try of which nobody knew: then the notices are there.
+	for _, n := range o.told.notices {
+		there, err := t.texts(ctx, "SELECT id FROM queued WHERE id = ?", n.id)
+		if err != nil {
+			return err
+		}
+		if len(there) > 0 {
+			o.wrote.notices = append(o.wrote.notices, n)
+		}
+	}
+	return nil
 }
 
 // event writes into the ledger what became of the n-th recipient. What became of a notice stands with the message that
@@ -304,32 +312,47 @@ func (s *Store) warnOne(ctx context.Context, id string, now time.Time) error {
 			late = append(late, fate{to: q.envelope.To[i], reply: errLate})
 		}
 	}
-	var n *notice
-	var told telling
-	if list, why := q.tellable(actionDelayed, late); why == "" {
-		n = s.notice(q, s.headOf(ctx, q), list, actionDelayed, now)
-		told.notices = append(told.notices, n)
-		if err := s.bodies.Put(ctx, n.body, n.source); err != nil {
-			return fmt.Errorf("store: a notice of delay: %w", err)
-		}
+	told, err := s.tellDelayed(ctx, q, late, now)
+	if err != nil {
+		return fmt.Errorf("store: a notice of delay: %w", err)
 	}
+	wrote := false
 	err = s.committer.commit(ctx, func(ctx context.Context, t *tx) error {
 		res, err := t.exec(ctx, "UPDATE queued SET warned = 1 WHERE id = ? AND warned = 0", id)
 		if err != nil {
 			return err
 		}
-		if changed, err := res.RowsAffected(); err != nil || changed == 0 || n == nil {
+		changed, err := res.RowsAffected()
+		if wrote = changed > 0; err != nil || !wrote {
 			return err
 		}
 		return told.insert(ctx, t, q, now)
 	})
-	if n != nil {
+	for _, n := range told.notices {
+		if err == nil && !wrote { // another node did
+			s.deleteBody(ctx, n.body)
+		}
 		s.discard(ctx, n.body, err) // the sweep of the queue comes back four times a minute
 	}
-	if err == nil {
+	if err == nil && wrote {
 		s.said(q, told, now)
 	}
 	return err
+}
+
+// tellDelayed makes the notice that a message is late, if the sender is told of that.
+func (s *Store) tellDelayed(ctx context.Context, q Queued, late []fate, now time.Time) (telling, error) {
+	list, why := q.tellable(actionDelayed, late)
+	if why != "" {
+		return telling{}, nil
+	}
+	n := s.notice(q, func() []byte { return s.headOf(ctx, q) }, list, actionDelayed, now)
+	if err := s.noticeRoom(ctx, n); errors.Is(err, ErrFull) {
+		return telling{silent: []string{actionDelayed + ": there is no room for the notice: " + err.Error()}}, nil
+	} else if err != nil {
+		return telling{}, err
+	}
+	return telling{notices: []*notice{n}}, s.putNotice(ctx, n)
 }
 
 var errLate = &relay.Reply{Code: 451, Enhanced: relay.EnhancedCode{4, 4, 1}, Text: "the message could not be delivered yet"}

@@ -122,6 +122,7 @@ type Store struct {
 	room        *room
 	heldBytes   quota
 	queuedBytes quota
+	noticeBytes quota // of notices to senders, a part of queuedBytes
 	counts      counted
 	place       place // of the bodies
 }
@@ -147,6 +148,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	s.room = roomOf(c)
 	s.heldBytes = quota{db: s.db, query: "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM held WHERE state IN ('held', 'released')", most: c.HeldBytes, what: "Config.HeldBytes; quota.held of the gateway"}
 	s.queuedBytes = quota{db: s.db, query: "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM queued", most: c.QueuedBytes, what: "Config.QueuedBytes; quota.queue of the gateway"}
+	s.noticeBytes = quota{db: s.db, query: "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM queued WHERE " + s.db.bounces(), most: c.QueuedBytes / noticeShare, what: fmt.Sprintf("notices may have a part in %d of Config.QueuedBytes; quota.queue of the gateway", noticeShare)}
 	return s, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -146,7 +147,8 @@ type keeper struct {
 	tells bool                                         // there is a way for notices to senders
 
 	mu   sync.Mutex
-	away time.Time // until then the ledger is not asked
+	away time.Time // until then the ledger is not asked, nor for notices
+	mute time.Time // until then notices are not, for it may be bodies alone that cannot be kept
 }
 
 // store is the store, or errStoreAway.
@@ -157,10 +159,24 @@ func (k *keeper) store() (*store.Store, error) {
 	return nil, errStoreAway
 }
 
-// ledgerRest is how long the ledger is left alone after it failed. Rows of that time are lost, mail is not.
+// ledgerRest is how long the ledger is left alone after it failed, or a notice did. Rows of that time are lost, mail is not.
 const ledgerRest = 3 * time.Second
 
-var errLedgerAway = errors.New("not written: the store failed a moment ago")
+// before says whether one of these times has not come.
+func (k *keeper) before(until ...*time.Time) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.ContainsFunc(until, func(t *time.Time) bool { return time.Now().Before(*t) })
+}
+
+// rest begins a rest.
+func (k *keeper) rest(until *time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	*until = time.Now().Add(ledgerRest)
+}
+
+var errStoreRests = errors.New("not written: the store failed a moment ago")
 
 // Hold implements relay.Holder.
 func (k *keeper) Hold(ctx context.Context, d *relay.Domain, m *verdict.Message, r *verdict.Report) (id string, err error) {
@@ -198,17 +214,12 @@ func (k *keeper) RecordMessage(ctx context.Context, d *relay.Domain, m *verdict.
 		k.counted("ledger", err, start)
 		return nil // the log has said once that there are no rows
 	}
-	k.mu.Lock()
-	resting := start.Before(k.away)
-	k.mu.Unlock()
-	if resting {
-		k.counted("ledger", errLedgerAway, start)
-		return errLedgerAway
+	if k.before(&k.away) {
+		k.counted("ledger", errStoreRests, start)
+		return errStoreRests
 	}
 	if err = st.RecordMessage(ctx, d, m, o); err != nil {
-		k.mu.Lock()
-		k.away = time.Now().Add(ledgerRest)
-		k.mu.Unlock()
+		k.rest(&k.away)
 	}
 	k.counted("ledger", err, start)
 	return err

@@ -1,12 +1,16 @@
 package app_test
 
 import (
+	"errors"
 	"net/smtp"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/postreeve/postreeve/cmd/postreeve/internal/app"
+	"github.com/postreeve/postreeve/relay"
 	"github.com/postreeve/postreeve/relay/relaytest"
+	"github.com/postreeve/postreeve/verdict"
 )
 
 // DSN is announced where notices have a way to leave, and nowhere else.
@@ -22,6 +26,40 @@ func TestDSNAnnounced(t *testing.T) {
 			t.Errorf("%q: DSN is announced: %v", more, got)
 		}
 		c.Close()
+	}
+}
+
+// TestNoticesRest: while the store is ill it is not asked for each notice, and one that failed costs the ledger nothing.
+func TestNoticesRest(t *testing.T) {
+	t.Parallel()
+	m := verdict.NewMessage(verdict.Bytes("Subject: x\r\n\r\n"))
+	m.ID, m.Envelope = "m1", verdict.Envelope{From: "a@c.net", To: []verdict.Recipient{{Address: "b@ex.net", Notify: []string{"SUCCESS"}}}}
+	m.Auth.SPF = verdict.SPFResult{Result: verdict.Pass, Domain: "c.net", Identity: "mailfrom"}
+	const rests = "the store failed a moment ago"
+	for _, first := range []string{"notice", "ledger"} {
+		t.Run(first, func(t *testing.T) {
+			t.Parallel()
+			st := opened(t, t.TempDir())
+			k := app.NewKeeper(st)
+			do := map[string]func() error{
+				"notice": func() error {
+					return k.Relayed(t.Context(), nil, m, m.Envelope, []relay.Receipt{{Recipient: "b@ex.net", Reply: &relay.Reply{Code: 250}}})
+				},
+				"ledger": func() error { return k.RecordMessage(t.Context(), nil, m, relay.Outcome{ID: "m1"}) },
+			}
+			if err := errors.Join(do["notice"](), do["ledger"]()); err != nil {
+				t.Fatal(err)
+			}
+			st.Close()
+			if err := do[first](); err == nil || strings.Contains(err.Error(), rests) {
+				t.Errorf("the first: %v", err)
+			}
+			for what, resting := range map[string]bool{"notice": true, "ledger": first == "ledger"} {
+				if err := do[what](); err == nil || strings.Contains(err.Error(), rests) != resting {
+					t.Errorf("then %s: %v", what, err)
+				}
+			}
+		})
 	}
 }
 
