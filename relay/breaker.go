@@ -9,7 +9,7 @@ import (
 
 const (
 	firstBreak   = 10 * time.Second
-	longestBreak = 5 * time.Minute
+	longestBreak = time.Minute
 	maxHealth    = 1024 // addresses that are remembered
 )
 

@@ -11,11 +11,11 @@ import (
 // firstPause is how long a destination is left alone after a failure.
 const firstPause = 5 * time.Second
 
-// backoff is how long a destination is left alone after so many failures: first, 5 s, doubled each time up to two
-// minutes, a quarter more or less, so that not all nodes come back at the same moment. What comes back is one
+// backoff is how long a destination is left alone after so many failures: first, 5 s, doubled each time up to a
+// minute, a quarter more or less, so that not all nodes come back at the same moment. What comes back is one
 // message, so that a hop that is up again is soon found out and a hop that is not is not bothered.
 func backoff(first time.Duration, failures int) time.Duration {
-	d := min(24*first, first<<min(max(1, failures)-1, 5))
+	d := min(12*first, first<<min(max(1, failures)-1, 5))
 	return d*3/4 + rand.N(d/2)
 }
 
