@@ -201,7 +201,7 @@ func TestRequest(t *testing.T) {
 				}
 				var b bytes.Buffer
 				p := make([]byte, 4096)
-				for !bytes.HasSuffix(b.Bytes(), []byte("\r\n\r\n")) || bytes.Contains(b.Bytes(), []byte("Preview:")) && !bytes.HasSuffix(b.Bytes(), []byte("0\r\n\r\n")) {
+				for !bytes.HasSuffix(b.Bytes(), []byte("\r\n\r\n")) || bytes.Contains(b.Bytes(), []byte("Preview:")) && !bytes.HasSuffix(b.Bytes(), []byte("\r\n0\r\n\r\n")) {
 					n, err := c.Read(p)
 					if err != nil {
 						break
