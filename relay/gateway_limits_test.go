@@ -1,7 +1,6 @@
 package relay_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,11 +8,11 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/postreeve/postreeve/relay"
+	"github.com/postreeve/postreeve/relay/internal/dialogtest"
 	"github.com/postreeve/postreeve/relay/relaytest"
 	"github.com/postreeve/postreeve/verdict"
 )
@@ -251,7 +250,7 @@ func TestValid(t *testing.T) {
 func TestLog(t *testing.T) {
 	t.Parallel()
 	for level, want := range map[slog.Level]bool{slog.LevelInfo: false, slog.LevelDebug: true} {
-		var b lockedBuffer
+		var b dialogtest.Log
 		sink := &relaytest.Sink{}
 		c := greeted(t, serve(t, sink, func(s *relay.Server) {
 			s.Logger = slog.New(slog.NewJSONHandler(&b, &slog.HandlerOptions{Level: level}))
@@ -271,24 +270,6 @@ func TestLog(t *testing.T) {
 			}
 		}
 	}
-}
-
-// lockedBuffer is a buffer that a server may write to while a test reads it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // A Domain without a name cannot be told from another: it is deferred and not mixed up.

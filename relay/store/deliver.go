@@ -270,7 +270,7 @@ func (s *Store) failed(ctx context.Context, q Queued, why error) result {
 	}
 	s.config.Log.Error("a queued message cannot be delivered now", "id", q.ID, "error", why)
 	err := s.committer.commit(context.WithoutCancel(ctx), func(ctx context.Context, t *tx) error {
-		return t.put(ctx, retryQueued, 1, millis(time.Now().Add(retryAfter(q.Attempts+1))), text(why.Error(), 512), q.ID, s.claimant)
+		return t.put(ctx, retryQueued, millis(time.Now().Add(retryAfter(q.Attempts+1))), text(why.Error(), 512), q.ID, s.claimant)
 	})
 	if err != nil {
 		s.config.Log.Warn("a claim was not given back and will end by itself", "id", q.ID, "error", err)

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/postreeve/postreeve/relay"
+	"github.com/postreeve/postreeve/relay/internal/dialogtest"
 	"github.com/postreeve/postreeve/relay/store"
 	"github.com/postreeve/postreeve/verdict"
 )
@@ -79,7 +80,7 @@ func TestRelayedForgedWritesNothing(t *testing.T) {
 	t.Parallel()
 	var hang atomic.Bool
 	gate := make(chan struct{})
-	var log lockedBuffer
+	var log dialogtest.Log
 	s := open(t, store.Config{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, nil)), Step: func(name string) error {
 		if name == "tx.begin" && hang.Load() {
 			<-gate

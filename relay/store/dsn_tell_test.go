@@ -1,18 +1,17 @@
 package store_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/postreeve/postreeve/relay"
+	"github.com/postreeve/postreeve/relay/internal/dialogtest"
 	"github.com/postreeve/postreeve/relay/store"
 	"github.com/postreeve/postreeve/verdict"
 )
@@ -204,7 +203,7 @@ func TestNoticeIsTraced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var log lockedBuffer
+			var log dialogtest.Log
 			s := open(t, store.Config{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, nil))}.Quick())
 			reply := &relay.Reply{Code: 550, Enhanced: relay.EnhancedCode{5, 1, 1}, Text: "nobody of that name"}
 			if c.drop {
@@ -244,22 +243,4 @@ func TestNoticeIsTraced(t *testing.T) {
 			}
 		})
 	}
-}
-
-// lockedBuffer is a log that can be read while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

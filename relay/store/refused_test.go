@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/postreeve/postreeve/relay"
+	"github.com/postreeve/postreeve/relay/internal/dialogtest"
 	"github.com/postreeve/postreeve/relay/store"
 	"github.com/postreeve/postreeve/verdict"
 )
@@ -52,7 +53,7 @@ func TestRefusedContent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var log lockedBuffer
+			var log dialogtest.Log
 			s := open(t, store.Config{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, nil))}.Quick())
 			h := relay.NextHopFunc(func(_ context.Context, e verdict.Envelope, _ verdict.Source) ([]relay.Receipt, error) {
 				return []relay.Receipt{{Recipient: e.To[0].Address, Host: "mx.ex.net:25", Reply: c.reply}}, nil

@@ -164,7 +164,7 @@ func (s *Store) settleRows(ctx context.Context, t *tx, q Queued, open []int, o *
 		if o.result == away && !putOff(q) {
 			due = now // the destination waits, not the message
 		}
-		res, err = t.exec(ctx, retryQueued, 1, millis(due), text(o.last, 512), q.ID, s.claimant)
+		res, err = t.exec(ctx, retryQueued, millis(due), text(o.last, 512), q.ID, s.claimant)
 	case len(o.dead) == 0 && kept == nil:
 		res, err = t.exec(ctx, deleteQueued, q.ID) // it is delivered, whoever has it now
 	default:
@@ -265,7 +265,7 @@ func putOff(q Queued) bool { return q.Attempts > 0 }
 
 const (
 	deleteOurs         = "DELETE FROM queued WHERE id = ? AND claimant = ?"
-	retryQueued        = "UPDATE queued SET attempts = attempts + ?, due = ?, claimed = 0, claimant = '', last = ? WHERE id = ? AND claimant = ?"
+	retryQueued        = "UPDATE queued SET attempts = attempts + 1, due = ?, claimed = 0, claimant = '', last = ? WHERE id = ? AND claimant = ?"
 	settleOneRecipient = "UPDATE queued_recipient SET state = ?, at = ?, detail = ? WHERE queued = ? AND n = ? AND state = 'waiting'"
 )
 

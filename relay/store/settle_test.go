@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/postreeve/postreeve/relay"
+	"github.com/postreeve/postreeve/relay/internal/dialogtest"
 	"github.com/postreeve/postreeve/relay/store"
 	"github.com/postreeve/postreeve/verdict"
 )
@@ -141,7 +142,7 @@ func TestManyRounds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var log lockedBuffer
+			var log dialogtest.Log
 			s := open(t, store.Config{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, nil))}.Quick().Claims(time.Minute))
 			h, w := new(oneByOne), &way{}
 			d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
@@ -254,7 +255,7 @@ func TestLastRound(t *testing.T) {
 // A hop that takes mail for some is not away, however many others it has wait.
 func TestPartlyIsNotAway(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log dialogtest.Log
 	s := open(t, store.Config{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, nil))}.Quick())
 	h := &script{tries: map[string]int{}, says: map[string][]int{"b@ex.net": {250}, "grey@ex.net": {451}}}
 	d := &relay.Domain{Name: "ex.net", Next: h, Mode: relay.StoreAndForward}
@@ -286,7 +287,7 @@ func TestTakenOverWhileTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var log lockedBuffer
+			var log dialogtest.Log
 			s := open(t, store.Config{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, nil))})
 			b := countBodies(s)
 			h := relay.NextHopFunc(func(ctx context.Context, e verdict.Envelope, _ verdict.Source) ([]relay.Receipt, error) {

@@ -1,7 +1,6 @@
 package smtpserver_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -22,25 +21,8 @@ import (
 type rig struct {
 	*dialogtest.Listener
 	rec *dialogtest.Recorder
-	log *logBuffer
+	log *dialogtest.Log
 	end func() // ends the server and checks that nothing is left
-}
-
-type logBuffer struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.String()
 }
 
 var testCert = sync.OnceValue(func() tls.Certificate {
@@ -56,7 +38,7 @@ func withTLS() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{
 // start serves s. What s leaves out is filled in.
 func start(t testing.TB, s *smtpserver.Server) *rig {
 	t.Helper()
-	r := &rig{Listener: dialogtest.Listen(), rec: new(dialogtest.Recorder), log: new(logBuffer)}
+	r := &rig{Listener: dialogtest.Listen(), rec: new(dialogtest.Recorder), log: new(dialogtest.Log)}
 	if s.Hostname == "" {
 		s.Hostname = "mx.test"
 	}
